@@ -1,0 +1,98 @@
+//! What belongs to the media but is not samples: profiles, tags, chunks, and
+//! what is needed to write the original file format again.
+
+/// What a metadata item is. The numbers are part of the file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MetadataKey(pub u64);
+
+impl MetadataKey {
+    /// The file's name without its folder, UTF-8.
+    pub const FILE_NAME: Self = MetadataKey(1);
+    /// Modification time: nanoseconds since 1970-01-01 UTC, i64 little endian.
+    pub const MODIFIED: Self = MetadataKey(2);
+    /// Short name of the format the media was read from (`png`, `wav`, …):
+    /// the format that decoding restores. ASCII.
+    pub const SOURCE_FORMAT: Self = MetadataKey(3);
+    /// Unix permission bits, u32 little endian.
+    pub const PERMISSIONS: Self = MetadataKey(4);
+    /// ICC profile, raw bytes.
+    pub const ICC: Self = MetadataKey(16);
+    /// EXIF block beginning with its TIFF header.
+    pub const EXIF: Self = MetadataKey(17);
+    /// XMP packet.
+    pub const XMP: Self = MetadataKey(18);
+    /// PNG chunks other than IHDR, PLTE, IDAT and IEND, in file order: each as
+    /// length, type, data and CRC as they stood in the file. Items of this key
+    /// before the samples stood before IDAT, the others behind it.
+    pub const PNG_CHUNKS: Self = MetadataKey(32);
+    /// Bytes of an audio file before its samples, verbatim.
+    pub const AUDIO_HEAD: Self = MetadataKey(48);
+    /// Bytes of an audio file behind its samples, verbatim.
+    pub const AUDIO_TAIL: Self = MetadataKey(49);
+    /// Parameters of the source format that its reader needs to write it
+    /// again; their meaning is private to that format.
+    pub const FORMAT_PRIVATE: Self = MetadataKey(64);
+
+    /// A short name for `info`, if the key is known.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::FILE_NAME => "file name",
+            Self::MODIFIED => "modified",
+            Self::SOURCE_FORMAT => "source format",
+            Self::PERMISSIONS => "permissions",
+            Self::ICC => "ICC profile",
+            Self::EXIF => "EXIF",
+            Self::XMP => "XMP",
+            Self::PNG_CHUNKS => "PNG chunks",
+            Self::AUDIO_HEAD => "audio file header",
+            Self::AUDIO_TAIL => "audio file trailer",
+            Self::FORMAT_PRIVATE => "format parameters",
+            _ => return None,
+        })
+    }
+}
+
+/// One item of metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetadataItem {
+    /// What it is.
+    pub key: MetadataKey,
+    /// Its bytes; unknown keys are carried along untouched.
+    pub value: Vec<u8>,
+}
+
+/// A list of metadata items in the order of the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// The items; a key may occur more than once.
+    pub items: Vec<MetadataItem>,
+}
+
+impl Metadata {
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Appends an item.
+    pub fn push(&mut self, key: MetadataKey, value: impl Into<Vec<u8>>) {
+        self.items.push(MetadataItem {
+            key,
+            value: value.into(),
+        });
+    }
+
+    /// The value of the first item with `key`.
+    pub fn get(&self, key: MetadataKey) -> Option<&[u8]> {
+        self.items
+            .iter()
+            .find(|item| item.key == key)
+            .map(|item| item.value.as_slice())
+    }
+
+    /// The first item with `key` as text, if it is UTF-8.
+    pub fn get_str(&self, key: MetadataKey) -> Option<&str> {
+        self.get(key)
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+}
