@@ -20,10 +20,12 @@ mod png;
 mod probe;
 mod raw;
 mod source;
+mod strip;
 mod strips;
 mod wav;
 mod writer;
 
 pub use probe::{PROBE_BYTES, SourceKind, probe};
 pub use source::{ReadOptions, Source, open};
+pub use strip::strip;
 pub use writer::{OutputFormat, Sink, WriteSeek, Writer, create, restore_format};
