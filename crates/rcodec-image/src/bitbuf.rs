@@ -78,11 +78,6 @@ impl<'a> BitReader<'a> {
         let value = self.pending >> self.pending_bits & ((1 << bits) - 1);
         Ok(value as u32)
     }
-
-    /// Position of the first byte that no bit has been read from.
-    pub(crate) fn position(&self) -> usize {
-        self.next_byte
-    }
 }
 
 #[cfg(test)]
@@ -102,7 +97,6 @@ mod tests {
             let expected = (0x9e37_79b9u64 & ((1 << bits) - 1)) as u32;
             assert_eq!(reader.get(bits).unwrap(), expected);
         }
-        assert_eq!(reader.position(), bytes.len());
         assert!(matches!(reader.get(8), Err(Error::Truncated { .. })));
     }
 }

@@ -36,9 +36,7 @@ impl GroupShape {
     pub(crate) fn of(header: &ImageHeader) -> Result<Self> {
         let width = usize::try_from(header.width).map_err(|_| Error::Limit("memory"))?;
         let channels = header.color.channels();
-        width
-            .checked_mul(channels)
-            .ok_or(Error::Limit("memory"))?;
+        width.checked_mul(channels).ok_or(Error::Limit("memory"))?;
         Ok(GroupShape {
             width,
             bits: header.bits,
@@ -60,7 +58,9 @@ impl GroupShape {
     pub(crate) fn encode_bytes(&self, samples: u64) -> u64 {
         // Interleaved, planes, mapped planes, a coder's own copy, two
         // payloads; and the coder's tables.
-        samples.saturating_mul(16).saturating_add(photo::TABLE_BYTES)
+        samples
+            .saturating_mul(16)
+            .saturating_add(photo::TABLE_BYTES)
     }
 
     /// About what decoding a group of `samples` takes.
@@ -133,12 +133,7 @@ pub(crate) fn decode_group(
     }
 }
 
-fn decode_stored(
-    payload: &[u8],
-    shape: GroupShape,
-    rows: usize,
-    samples: u64,
-) -> Result<Samples> {
+fn decode_stored(payload: &[u8], shape: GroupShape, rows: usize, samples: u64) -> Result<Samples> {
     let needed = (u128::from(samples) * u128::from(shape.bits)).div_ceil(8) + 1;
     if (payload.len() as u128) < needed {
         return Err(Error::Truncated {

@@ -13,17 +13,15 @@
 //! ```
 //!
 //! What decodes is integer arithmetic throughout, but for the least-squares
-//! solver in [`photo`](self), which is IEEE double precision in a fixed order
+//! solver of the photo mode, which is IEEE double precision in a fixed order
 //! of `+ - * /` and `sqrt`: every machine decodes the same bits.
 
 mod bitbuf;
 mod codec;
-mod counter;
 mod decode;
 mod encode;
 mod group;
 mod logistic;
-mod mixer;
 mod params;
 mod photo;
 mod plane;

@@ -2,12 +2,6 @@
 //!
 //! All tables are computed by the compiler in integer arithmetic.
 
-/// Steps per unit of `z` (and of natural-log odds) in the tables: Q8.
-pub(crate) const Z_ONE: i32 = 256;
-
-/// Largest log odds that models exchange, Q8: ±2047 is ±8.
-pub(crate) const STRETCH_MAX: i32 = 2047;
-
 /// Entries of the tail table: `z` up to 16.
 const TAIL_LEN: usize = 4096;
 
@@ -66,26 +60,6 @@ static LN_MANTISSA_Q8: [u16; 1024] = {
     table
 };
 
-/// Log odds of probabilities in Q12: `ln(p / (1 - p))` in Q8, clamped.
-static STRETCH_Q8: [i16; 4096] = {
-    let mut table = [0; 4096];
-    let mut i = 0;
-    while i < 4096 {
-        let p_q13 = 2 * i as u32 + 1;
-        let odds = ln_q8_const(p_q13) - ln_q8_const(8192 - p_q13);
-        table[i] = odds as i16;
-        i += 1;
-    }
-    table
-};
-
-const fn ln_q8_const(value: u32) -> i32 {
-    let whole = value.ilog2();
-    let mantissa = ((value as u64) << 32 >> whole >> 22) as usize & 1023;
-    // ln 2 in Q8 is 177.445: in Q16 it is 45426.
-    ((whole * 45_426) >> 8) as i32 + LN_MANTISSA_Q8[mantissa] as i32
-}
-
 /// `ln(value)` in Q8 for `value` >= 1.
 #[inline(always)]
 pub(crate) fn ln_q8(value: u32) -> i32 {
@@ -93,20 +67,6 @@ pub(crate) fn ln_q8(value: u32) -> i32 {
     let shift = value.leading_zeros();
     let mantissa = ((value << shift) >> 21) as usize & 1023;
     (((31 - shift) * 45_426) >> 8) as i32 + i32::from(LN_MANTISSA_Q8[mantissa])
-}
-
-/// Log odds of a probability in Q16, Q8.
-#[inline(always)]
-pub(crate) fn stretch_q8(p_q16: u32) -> i32 {
-    i32::from(STRETCH_Q8[(p_q16 >> 4) as usize & 4095])
-}
-
-/// Probability in Q16 (1..=65535) of log odds in Q8.
-#[inline(always)]
-pub(crate) fn squash_q16(odds_q8: i32) -> u32 {
-    let tail = TAIL_Q30[(odds_q8.unsigned_abs() as usize).min(TAIL_LEN - 1)] >> 14;
-    let p = if odds_q8 < 0 { tail } else { 65536 - tail };
-    p.clamp(1, 65535)
 }
 
 /// The distribution function in a form that keeps the tails exact: `F(z)` for
@@ -157,15 +117,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn squash_undoes_stretch() {
-        for p in (64u32..65536 - 64).step_by(61) {
-            let back = squash_q16(stretch_q8(p));
-            let tolerance = 12 + p.min(65536 - p) / 100;
-            assert!(back.abs_diff(p) <= tolerance, "{p} -> {back}");
-        }
-    }
-
-    #[test]
     fn tables_match_the_functions() {
         for z in [0, 1, 100, 256, 700, 2000, 3000] {
             let expected = 1.0 / (1.0 + (f64::from(z) / 256.0).exp()) * f64::from(1 << 30);
@@ -178,7 +129,10 @@ mod tests {
         }
         for value in [1u32, 2, 3, 5, 7, 100, 65_535, 1 << 30] {
             let expected = (4.0 * f64::from(value | 1).log2()).floor();
-            assert!((quarter_log2(value) as f64 - expected).abs() < 1.0, "{value}");
+            assert!(
+                (quarter_log2(value) as f64 - expected).abs() < 1.0,
+                "{value}"
+            );
         }
     }
 

@@ -125,8 +125,14 @@ mod tests {
 
     #[test]
     fn bad_parameters_are_refused() {
-        assert!(matches!(Params::parse(&[]), Err(Error::Truncated { at: 0 })));
-        assert!(matches!(Params::parse(&[0]), Err(Error::Truncated { at: 1 })));
+        assert!(matches!(
+            Params::parse(&[]),
+            Err(Error::Truncated { at: 0 })
+        ));
+        assert!(matches!(
+            Params::parse(&[0]),
+            Err(Error::Truncated { at: 1 })
+        ));
         assert!(matches!(
             Params::parse(&[0, 0]),
             Err(Error::Malformed { at: 1, .. })

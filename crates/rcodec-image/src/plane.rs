@@ -78,9 +78,4 @@ impl Planes {
     pub(crate) fn pixels(&self) -> usize {
         self.width * self.rows
     }
-
-    /// The largest value a sample can have.
-    pub(crate) fn max_value(&self) -> u16 {
-        ((1u32 << self.bits) - 1) as u16
-    }
 }

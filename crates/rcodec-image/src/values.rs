@@ -37,10 +37,7 @@ impl ValueMap {
                 *slot = true;
             }
         }
-        let values: Vec<u16> = (0..all)
-            .filter(|&v| used[v])
-            .map(|v| v as u16)
-            .collect();
+        let values: Vec<u16> = (0..all).filter(|&v| used[v]).map(|v| v as u16).collect();
         // A map has to pay for itself, and ranks must stay meaningful as
         // brightness: a few unused values at the ends are no reason.
         let worth = values.len() == 1 || values.len() * 8 <= all * 7 && plane.len() >= all / 4;
@@ -79,7 +76,10 @@ impl ValueMap {
                 })
             }
             KIND_LIST => self.code_list(coder, width),
-            _ => Err(Error::malformed(coder.position(), "unknown kind of value map")),
+            _ => Err(Error::malformed(
+                coder.position(),
+                "unknown kind of value map",
+            )),
         }
     }
 
@@ -105,7 +105,10 @@ impl ValueMap {
             history = (history << 1 | usize::from(used)) & 3;
         }
         if values.is_empty() {
-            return Err(Error::malformed(coder.position(), "a channel without values"));
+            return Err(Error::malformed(
+                coder.position(),
+                "a channel without values",
+            ));
         }
         Ok(ValueMap {
             max_rank: (values.len() - 1) as u16,

@@ -67,7 +67,13 @@ mod tests {
             assert!(class15(v) <= class15(v + 1) && class15(v) < 15);
             assert!(class7(v) <= class7(v + 1) && class7(v) < 7);
         }
-        let ends = [class15(-2), class15(-3), class15(4), class15(5), class15(33)];
+        let ends = [
+            class15(-2),
+            class15(-3),
+            class15(4),
+            class15(5),
+            class15(33),
+        ];
         assert_eq!(ends, [5, 4, 10, 11, 14]);
     }
 }

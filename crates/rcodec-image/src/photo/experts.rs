@@ -73,21 +73,43 @@ pub(crate) struct ChannelExperts {
     energy_steps: [usize; EXPERTS],
     unbiased_q6: i32,
     mu_q6: [i32; EXPERTS],
-    /// Absolute error of the blend at the sample coded last, Q6.
-    pub(crate) last_error_q6: u32,
 }
 
 const ERROR_PAD: usize = 2;
 
 /// Own-channel neighbours, strongest first: dx, dy.
 const OWN: [(isize, isize); 18] = [
-    (0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (2, -1), (-1, -2), (1, -2), (-2, -1),
-    (-3, 0), (2, -2), (-2, -2), (0, -3), (3, -1), (-3, -1), (1, -3), (-1, -3), (4, -1),
+    (0, -1),
+    (-1, -1),
+    (1, -1),
+    (-2, 0),
+    (0, -2),
+    (2, -1),
+    (-1, -2),
+    (1, -2),
+    (-2, -1),
+    (-3, 0),
+    (2, -2),
+    (-2, -2),
+    (0, -3),
+    (3, -1),
+    (-3, -1),
+    (1, -3),
+    (-1, -3),
+    (4, -1),
 ];
 
 /// Neighbours in channels already coded at this pixel.
 const GUIDE: [(isize, isize); 9] = [
-    (0, 0), (0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (2, -1), (-1, -2), (1, -2),
+    (0, 0),
+    (0, -1),
+    (-1, -1),
+    (1, -1),
+    (-2, 0),
+    (0, -2),
+    (2, -1),
+    (-1, -2),
+    (1, -2),
 ];
 
 /// Neighbours in channels not yet coded at this pixel.
@@ -157,13 +179,17 @@ impl ChannelExperts {
             ridge: 8.0,
             blocks_per_solve: 1,
         };
-        let mut fresh = [MeanError { mean_q12: 0, count: 0 }; ENERGIES];
+        let mut fresh = [MeanError {
+            mean_q12: 0,
+            count: 0,
+        }; ENERGIES];
         for (step, mean) in fresh.iter_mut().enumerate() {
             let q6 = (QUARTERS_Q8[step & 3] as u64) << (step >> 2) >> 8;
             mean.mean_q12 = (q6 << 6).min(1 << 28) as u32;
         }
-        let guide = (position > 0)
-            .then(|| (order[position - 1] as isize - order[position] as isize) * field.plane as isize);
+        let guide = (position > 0).then(|| {
+            (order[position - 1] as isize - order[position] as isize) * field.plane as isize
+        });
         ChannelExperts {
             large: Ols::new(large, bits),
             small: Ols::new(small, bits),
@@ -181,7 +207,6 @@ impl ChannelExperts {
             energy_steps: [0; EXPERTS],
             unbiased_q6: 0,
             mu_q6: [0; EXPERTS],
-            last_error_q6: 0,
         }
     }
 
@@ -226,7 +251,8 @@ impl ChannelExperts {
         self.base_value = hood.w;
         let base_q6 = i64::from(hood.w) << MU_Q;
         let max_q6 = i64::from(self.max_q6);
-        let small: &[i32; FEATURES_SMALL] = self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
+        let small: &[i32; FEATURES_SMALL] =
+            self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
         self.mu_q6[0] = (base_q6 + self.large.predict_q6(&self.features)).clamp(0, max_q6) as i32;
         self.mu_q6[1] = (base_q6 + self.small.predict_q6(small)).clamp(0, max_q6) as i32;
         let gradient = match self.guide {
@@ -261,7 +287,8 @@ impl ChannelExperts {
         for (&step, &mu) in steps.iter().zip(&self.mu_q6) {
             // 2^(-3/4 (step - best)), Q16.
             let thirds = 3 * (step - best).min(20);
-            let weight = (u64::from(QUARTERS_Q8[3 - (thirds + 3) % 4]) << 8) >> (thirds.div_ceil(4));
+            let weight =
+                (u64::from(QUARTERS_Q8[3 - (thirds + 3) % 4]) << 8) >> (thirds.div_ceil(4));
             sum += weight;
             weighted += weight as i64 * i64::from(mu);
         }
@@ -308,15 +335,15 @@ impl ChannelExperts {
     pub(crate) fn update(&mut self, value: i32, x: usize) {
         let value_q6 = value << MU_Q;
         let mut errors = [0; LANES];
-        for e in 0..EXPERTS {
+        for (e, slot) in errors.iter_mut().enumerate() {
             let error = value_q6.abs_diff(self.mu_q6[e]);
-            errors[e] = error;
+            *slot = error;
             let mean = &mut self.means[e][self.energy_steps[e]];
             mean.count += u32::from(mean.count < 250);
-            let step = ((i64::from(error) << 6) - i64::from(mean.mean_q12)) / i64::from(mean.count + 4);
+            let step =
+                ((i64::from(error) << 6) - i64::from(mean.mean_q12)) / i64::from(mean.count + 4);
             mean.mean_q12 = (i64::from(mean.mean_q12) + step) as u32;
         }
-        self.last_error_q6 = errors[BLEND];
         self.errors[self.row][x + ERROR_PAD] = errors;
         if x == 0 {
             // Borders repeat what is next to them.
@@ -334,7 +361,8 @@ impl ChannelExperts {
             *count /= 2;
         }
         let target = value - self.base_value;
-        let small: &[i32; FEATURES_SMALL] = self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
+        let small: &[i32; FEATURES_SMALL] =
+            self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
         self.small.update(small, target);
         self.large.update(&self.features, target);
     }

@@ -105,8 +105,12 @@ fn code_pixel<C: BitCoder>(
         let slot = &mut planes.channels[model.channel][at];
         let base = model.channel * field.plane + field.row(y) + x;
         let hood = Neighbourhood::at(field, base);
-        let dist = model.experts.predict(field, &hood, base, x, &residuals, position);
-        model.nodes.select(&dist, &hood, &residuals, position, x, y, model.max);
+        let dist = model
+            .experts
+            .predict(field, &hood, base, x, &residuals, position);
+        model
+            .nodes
+            .select(&dist, &hood, &residuals, position, x, y, model.max);
         let tree = Tree::new(&dist, model.max);
         let value = tree.code(coder, &mut model.nodes, i32::from(*slot))?;
         *slot = value as u16;

@@ -2,11 +2,9 @@
 
 use super::contexts::{Neighbourhood, class7, class15};
 use super::experts::{Distribution, EXPERTS};
-use crate::counter::Counter;
-use crate::logistic::{stretch_q8, squash_q16};
-use crate::mixer::{Apm, MixerSets};
 use rcodec_core::Result;
-use rcodec_entropy::BitCoder;
+use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, MixerStack, StackParameters, stretch};
+use rcodec_entropy::{BitCoder, BitModel, CountedBit};
 
 /// Kinds of decisions in the tree.
 pub(crate) const NODES: usize = 32;
@@ -23,14 +21,14 @@ const INPUTS: usize = EXPERTS + CONTEXTS + 1;
 /// Classes of the blend's scale that select weights.
 const SCALES: usize = 16;
 
-/// Uses after which a counter's rate stays.
-const COUNTER_LIMIT: u32 = 255;
+/// A counter of one decision in one context.
+type Counter = CountedBit<255>;
 
 /// The models of one channel's decisions.
 pub(crate) struct NodeModels {
     counters: Vec<[Counter; NODES]>,
-    by_scale: MixerSets<INPUTS>,
-    by_texture: MixerSets<INPUTS>,
+    inputs: Inputs<INPUTS>,
+    mixer: MixerStack<INPUTS, 2>,
     apm_scale: Apm,
     apm_value: Apm,
     slots: [usize; CONTEXTS],
@@ -41,14 +39,17 @@ pub(crate) struct NodeModels {
 
 impl NodeModels {
     pub(crate) fn new() -> Self {
-        let mut weights = [20; INPUTS];
-        weights[..EXPERTS].fill(60);
+        let parameters = StackParameters {
+            first_weight_q16: 8000,
+            first_rate: LearningRate::falling(800, 100, 6),
+            second_rate: LearningRate::falling(200, 30, 8),
+        };
         NodeModels {
-            counters: vec![[Counter::NEW; NODES]; CONTEXTS * CONTEXT_SIZE],
-            by_scale: MixerSets::new(NODES * SCALES, &weights, 8),
-            by_texture: MixerSets::new(NODES * 64, &weights, 8),
-            apm_scale: Apm::new(NODES * 64 * 4, 6),
-            apm_value: Apm::new(NODES * 256, 6),
+            counters: vec![Default::default(); CONTEXTS * CONTEXT_SIZE],
+            inputs: Inputs::new(),
+            mixer: MixerStack::new([NODES * SCALES, NODES * 64], NODES, parameters),
+            apm_scale: Apm::new(NODES * 64, 255),
+            apm_value: Apm::new(NODES * 256, 255),
             slots: [0; CONTEXTS],
             scale: 0,
             texture: 0,
@@ -74,9 +75,21 @@ impl NodeModels {
         let fraction = ((mu + 32) & 63) as usize; // 0..64, 32 is the middle
         let scale = dist.scale_step.min(63);
         let coarse = (scale / 3).min(15);
-        let prev = if position > 0 { residuals[position - 1] } else { 0 };
-        let prev2 = if position > 1 { residuals[position - 2] } else { 0 };
-        let value = if max > 255 { (p as usize) * 255 / max as usize } else { p as usize };
+        let prev = if position > 0 {
+            residuals[position - 1]
+        } else {
+            0
+        };
+        let prev2 = if position > 1 {
+            residuals[position - 2]
+        } else {
+            0
+        };
+        let value = if max > 255 {
+            (p as usize) * 255 / max as usize
+        } else {
+            p as usize
+        };
         let texture = usize::from(hood.n > p)
             | usize::from(hood.w > p) << 1
             | usize::from(hood.nw > p) << 2
@@ -115,30 +128,29 @@ impl NodeModels {
         node: usize,
         odds_q8: &[i32; EXPERTS],
     ) -> Result<bool> {
-        let mut inputs = [0i16; INPUTS];
-        for (input, &odds) in inputs.iter_mut().zip(odds_q8) {
-            *input = odds.clamp(-2047, 2047) as i16;
+        for (e, &odds) in odds_q8.iter().enumerate() {
+            self.inputs.set(e, odds);
         }
+        let inputs = self.inputs.values_mut();
         for (input, &slot) in inputs[EXPERTS..].iter_mut().zip(&self.slots) {
-            *input = stretch_q8(self.counters[slot][node].p_q16()) as i16;
+            *input = stretch(self.counters[slot][node].p1_q16()) as i16;
         }
         inputs[INPUTS - 1] = 256;
-        let set_scale = node * SCALES + (self.scale / 3).min(SCALES - 1);
-        let set_texture = node * 64 + self.texture;
-        let odds_scale = self.by_scale.mix_q8(set_scale, &inputs);
-        let odds_texture = self.by_texture.mix_q8(set_texture, &inputs);
-        let odds = (odds_scale + odds_texture) / 2;
-        let p_mixed = squash_q16(odds);
-        let (p_a, place_a) = self.apm_scale.refine_q16(node * 64 + self.scale, odds);
-        let (p_b, place_b) = self.apm_value.refine_q16(node * 256 + self.value, odds);
-        let p_q16 = (2 * p_mixed + p_a + p_b) >> 2;
+        let sets = [
+            node * SCALES + (self.scale / 3).min(SCALES - 1),
+            node * 64 + self.texture,
+        ];
+        let odds = self.mixer.mix(&self.inputs, sets, node);
+        let p_mixed = self.mixer.p1_q16();
+        let p_scale = self.apm_scale.refine(odds, node * 64 + self.scale);
+        let p_value = self.apm_value.refine(odds, node * 256 + self.value);
+        let p_q16 = (2 * p_mixed + p_scale + p_value) >> 2;
         let bit = coder.code_bit(bit, p_q16)?;
-        self.by_scale.update(set_scale, &inputs, odds_scale, bit);
-        self.by_texture.update(set_texture, &inputs, odds_texture, bit);
-        self.apm_scale.update(place_a, bit);
-        self.apm_value.update(place_b, bit);
+        self.mixer.update(&self.inputs, bit);
+        self.apm_scale.update(bit);
+        self.apm_value.update(bit);
         for &slot in &self.slots {
-            self.counters[slot][node].update(bit, COUNTER_LIMIT);
+            self.counters[slot][node].update(bit);
         }
         Ok(bit)
     }

@@ -83,7 +83,7 @@ impl<const N: usize> Ols<N> {
             self.filled = 0;
             self.absorb();
             self.blocks += 1;
-            if self.blocks % self.params.blocks_per_solve == 0 || self.blocks < 16 {
+            if self.blocks.is_multiple_of(self.params.blocks_per_solve) || self.blocks < 16 {
                 self.solve();
             }
         }

@@ -3,9 +3,7 @@
 
 use super::experts::{Distribution, EXPERTS};
 use super::node::NodeModels;
-use crate::logistic::{
-    ln_q8, mass_above_q30, mass_below_q30, mass_between_q30, signed_tail_q30,
-};
+use crate::logistic::{ln_q8, mass_above_q30, mass_below_q30, mass_between_q30, signed_tail_q30};
 use rcodec_core::Result;
 use rcodec_entropy::BitCoder;
 
