@@ -3,7 +3,7 @@
 use crate::payload;
 use crate::settings::Settings;
 use crate::zstd_error;
-use rcodec_core::{Error, Result};
+use rcodec_core::{Effort, Error, Result};
 use zstd::zstd_safe::{CCtx, CParameter, FrameFormat};
 
 /// Pieces shorter than this are compressed without a look at a sample first:
@@ -15,9 +15,6 @@ const SAMPLE_STRETCH_BYTES: usize = 4 << 10;
 
 /// Room in an output buffer beyond the length of the piece.
 pub(crate) const SPARE_BYTES: usize = 32;
-
-/// Fast, and still sees what entropy coding alone would gain.
-const PROBE_LEVEL: i32 = 1;
 
 /// Compresses pieces; keeps Zstandard's tables between them.
 pub(crate) struct Compressor {
@@ -42,12 +39,7 @@ impl Compressor {
         }
         // With a dictionary pieces are usually short and never noise.
         let is_slow = settings.level > 2;
-        let probe = (is_slow && dictionary.is_empty()).then(|| {
-            new_context(Settings {
-                level: PROBE_LEVEL,
-                ..settings
-            })
-        });
+        let probe = (is_slow && dictionary.is_empty()).then(|| new_context(settings.probe()));
         Ok(Compressor {
             context,
             probe: probe.transpose()?,
@@ -75,13 +67,8 @@ impl Compressor {
 /// less than 2% on it: already compressed or encrypted bytes, or noise. For
 /// callers that choose between codecs before they begin.
 pub fn looks_incompressible(data: &[u8]) -> bool {
-    let settings = Settings {
-        level: PROBE_LEVEL,
-        window_log: 17,
-        long: false,
-        piece_bytes: MIN_PROBED_BYTES,
-    };
-    new_context(settings)
+    Settings::new(Effort::default(), &[])
+        .and_then(|settings| new_context(settings.probe()))
         .and_then(|mut context| sample_is_incompressible(&mut context, data))
         .unwrap_or(false)
 }
@@ -155,7 +142,6 @@ fn compress_with(context: &mut CCtx<'static>, piece: &[u8]) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::testing::{noise, text};
-    use rcodec_core::Effort;
 
     fn settings(level: i64) -> Settings {
         Settings::new(Effort::default(), &[("level".to_string(), level)]).unwrap()

@@ -74,7 +74,9 @@ impl<'a> ZstdEncoder<'a> {
     /// The memory that compressing a piece takes beside the piece, in bytes.
     fn cost(&self, piece_bytes: usize) -> u64 {
         let dictionary_bytes = 4 * self.dictionary.len();
-        self.settings.context_bytes(piece_bytes)
+        self.settings
+            .for_piece(piece_bytes)
+            .context_bytes(piece_bytes)
             + (piece_bytes + SPARE_BYTES + dictionary_bytes) as u64
     }
 
@@ -116,17 +118,30 @@ impl<'a> ZstdEncoder<'a> {
     fn compress(&self, piece: &PieceBuffer) -> Result<Vec<u8>> {
         let done = self.compressed.load(Ordering::Relaxed);
         self.progress.check(done, None)?;
+        let settings = self.settings.for_piece(piece.bytes().len());
+        let payload = if settings == self.settings {
+            self.with_compressor(|compressor| compressor.compress(piece.bytes()))?
+        } else {
+            // There is one such piece at most: the last.
+            Compressor::new(settings, self.dictionary)?.compress(piece.bytes())?
+        };
+        let piece_bytes = piece.bytes().len() as u64;
+        let done = self.compressed.fetch_add(piece_bytes, Ordering::Relaxed) + piece_bytes;
+        self.progress.check(done, None)?;
+        Ok(payload)
+    }
+
+    /// Lends a compressor at rest, or a new one.
+    fn with_compressor<T>(&self, f: impl FnOnce(&mut Compressor) -> Result<T>) -> Result<T> {
+        // The lock must be free again before the slow part.
         let idle = self.idle_compressors().pop();
         let mut compressor = match idle {
             Some(compressor) => compressor,
             None => Compressor::new(self.settings, self.dictionary)?,
         };
-        let payload = compressor.compress(piece.bytes())?;
+        let result = f(&mut compressor)?;
         self.idle_compressors().push(compressor);
-        let piece_bytes = piece.bytes().len() as u64;
-        let done = self.compressed.fetch_add(piece_bytes, Ordering::Relaxed) + piece_bytes;
-        self.progress.check(done, None)?;
-        Ok(payload)
+        Ok(result)
     }
 
     fn idle_compressors(&self) -> MutexGuard<'_, Vec<Compressor>> {

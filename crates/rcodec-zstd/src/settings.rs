@@ -9,6 +9,8 @@ use rcodec_core::{Effort, Error, MAX_BLOCK_BYTES, Result};
 pub(crate) struct Settings {
     /// Zstandard's compression level.
     pub(crate) level: i32,
+    /// The level of short pieces, at least `level`.
+    short_level: i32,
     /// Window as a power of two, at most; short pieces have shorter ones.
     pub(crate) window_log: u32,
     /// Whether to look for long matches far away.
@@ -17,9 +19,28 @@ pub(crate) struct Settings {
     pub(crate) piece_bytes: usize,
 }
 
-/// The level of an effort. Efforts double or triple their time from step to
-/// step; 5 is where text still goes through at some 40 MB/s a core.
-const LEVEL_OF_EFFORT: [i32; 9] = [1, 3, 5, 8, 11, 15, 17, 19, 22];
+/// The level of an effort for long pieces and for short ones. Long: efforts
+/// double or triple their time from step to step; 5 is where text still goes
+/// through at some 30 MB/s a core. Short: nobody waits for them, so those take
+/// a level that is 5% smaller and, at 256 KiB, still a tenth of a second.
+const LEVELS_OF_EFFORT: [(i32, i32); 9] = [
+    (1, 1),
+    (3, 3),
+    (5, 9),
+    (8, 12),
+    (11, 16),
+    (16, 18),
+    (18, 19),
+    (19, 19),
+    (22, 22),
+];
+
+/// Fast, and still sees what entropy coding alone would gain.
+const PROBE_LEVEL: i32 = 1;
+
+/// Up to this length a piece is short: Zstandard has other parameters for
+/// those, too.
+const SHORT_BYTES: usize = 256 << 10;
 
 /// Levels that only trade ratio for even more speed are cut off here.
 const MIN_LEVEL: i64 = -100;
@@ -34,18 +55,17 @@ impl Settings {
     /// # Errors
     /// [`Error::Parameter`] for unknown names and for values out of range.
     pub(crate) fn new(effort: Effort, options: &[(String, i64)]) -> Result<Self> {
-        let mut level = LEVEL_OF_EFFORT[usize::from(effort.get()) - 1];
+        let (mut level, mut short_level) = LEVELS_OF_EFFORT[usize::from(effort.get()) - 1];
         let mut window_log = None;
         let mut long_log = None;
         for (name, value) in options {
             match name.as_str() {
-                "level" if *value != 0 => {
-                    level = in_range(name, *value, MIN_LEVEL, MAX_LEVEL)? as i32
+                "level" if *value == 0 => {
+                    return Err(Error::parameter("level 0 is not in -100..-1 and 1..22"));
                 }
                 "level" => {
-                    return Err(Error::parameter(
-                        "level 0 is not in -100..-1 and 1..22".to_string(),
-                    ));
+                    level = in_range(name, *value, MIN_LEVEL, MAX_LEVEL)? as i32;
+                    short_level = level;
                 }
                 "window_log" => window_log = Some(window_of(name, *value)?),
                 "long" if *value == 0 => long_log = None,
@@ -62,10 +82,31 @@ impl Settings {
         let window = window_log.or(long_log).unwrap_or(own_piece_log);
         Ok(Settings {
             level,
+            short_level,
             window_log: window,
             long: long_log.is_some(),
             piece_bytes: (1usize << window.max(own_piece_log)).min(MAX_PIECE_BYTES),
         })
+    }
+
+    /// Settings of a quick look at whether bytes shrink at all.
+    pub(crate) fn probe(self) -> Self {
+        Settings {
+            level: PROBE_LEVEL,
+            short_level: PROBE_LEVEL,
+            ..self
+        }
+    }
+
+    /// The settings for a piece of this length.
+    pub(crate) fn for_piece(self, piece_bytes: usize) -> Self {
+        if piece_bytes > SHORT_BYTES {
+            return self;
+        }
+        Settings {
+            level: self.short_level,
+            ..self
+        }
     }
 
     /// An upper estimate of the memory that compressing `piece_bytes` takes
@@ -137,15 +178,22 @@ mod tests {
 
     #[test]
     fn efforts_rise() {
-        assert!(LEVEL_OF_EFFORT.is_sorted_by(|a, b| a < b));
-        assert_eq!(settings(&[]).unwrap().level, LEVEL_OF_EFFORT[4]);
+        assert!(LEVELS_OF_EFFORT.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
+        assert!(LEVELS_OF_EFFORT.iter().all(|(long, short)| long <= short));
+        let default = settings(&[]).unwrap();
+        assert_eq!(
+            default.for_piece(SHORT_BYTES + 1).level,
+            LEVELS_OF_EFFORT[4].0
+        );
+        assert_eq!(default.for_piece(SHORT_BYTES).level, LEVELS_OF_EFFORT[4].1);
     }
 
     #[test]
     fn options_override_the_effort() {
         let with_level = settings(&[("level", 19)]).unwrap();
         assert_eq!((with_level.level, with_level.piece_bytes), (19, 32 << 20));
-        assert_eq!(settings(&[("level", -5)]).unwrap().level, -5);
+        let fast = settings(&[("level", -5)]).unwrap();
+        assert_eq!((fast.level, fast.for_piece(10).level), (-5, -5));
         let long = settings(&[("long", 1)]).unwrap();
         assert_eq!(
             (long.window_log, long.long, long.piece_bytes),
