@@ -18,9 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What `store` adds to a file at most: the yardstick for the other codecs.
-const STORE_OVERHEAD_BYTES: u64 = 16;
-
 /// Quality where `--lossy` names none.
 const DEFAULT_QUALITY: u8 = 75;
 
@@ -163,9 +160,8 @@ impl<'a> Job<'a> {
         let attributes = input.attributes()?;
         let mut pending = PendingFile::create(path, force)?;
         let mut done = self.encode(input, progress, self.plan(), pending.writer())?;
-        let stored_bytes = progress.read_bytes() + STORE_OVERHEAD_BYTES;
         let may_store = self.codec.is_none() && self.rate == Rate::Lossless && !input.is_stdin();
-        if may_store && done.rcd_bytes > stored_bytes {
+        if may_store && done.rcd_bytes > progress.read_bytes() {
             let store = Plan {
                 read: ReadOptions {
                     bytes: true,
@@ -173,10 +169,14 @@ impl<'a> Job<'a> {
                 },
                 codec: Some(rcodec::codec(CodecId::STORE)?),
             };
-            let note = done.note;
-            pending = PendingFile::create(path, force)?;
-            done = self.encode(input, &self.progress(input), store, pending.writer())?;
-            done.note = note.or_else(|| Some("stored: it is small already".to_string()));
+            let stored_file = PendingFile::create(path, force)?;
+            let stored = self.encode(input, &self.progress(input), store, stored_file.writer())?;
+            if stored.rcd_bytes < done.rcd_bytes {
+                let note = done
+                    .note
+                    .or_else(|| Some("stored: it is small already".to_string()));
+                (pending, done) = (stored_file, Done { note, ..stored });
+            }
         }
         if !self.args.no_verify {
             self.verify(&pending)?;

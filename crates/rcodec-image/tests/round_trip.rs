@@ -182,7 +182,7 @@ fn draw(header: &ImageHeader, content: Content, seed: u32) -> Samples {
         Content::Glyphs => {
             let (gx, gy) = (x % 7, y % 9);
             let letter = hash(seed, x / 7, y / 9, 0) % 6;
-            if hash(seed, letter, gx, gy) % 3 == 0 {
+            if hash(seed, letter, gx, gy).is_multiple_of(3) {
                 top / 5 + c
             } else {
                 top - c.min(top)
