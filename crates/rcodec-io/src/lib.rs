@@ -14,10 +14,15 @@
 //! one a decoder should choose.
 
 mod bytes;
+mod convert;
 mod input;
 mod pcm;
+mod pixels;
 mod png;
+mod pnm;
 mod probe;
+mod profile;
+mod raster;
 mod raw;
 mod source;
 mod strips;

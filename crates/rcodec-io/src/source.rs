@@ -3,7 +3,7 @@
 use crate::bytes::ByteUnits;
 use crate::input::Input;
 use crate::probe::{PROBE_BYTES, SourceKind, probe};
-use crate::{png, wav};
+use crate::{png, raster, wav};
 use rcodec_core::{Budget, Media, MediaHeader, Metadata, Result};
 use std::io::BufRead;
 
@@ -84,6 +84,9 @@ pub fn open(
             SourceKind::Png => png::open(input, budget)?,
             SourceKind::Apng => Attempt::bytes(input, "an animation"),
             SourceKind::Wav => wav::open(input)?,
+            SourceKind::Bmp | SourceKind::Pnm | SourceKind::Tiff => {
+                raster::open(input, kind, budget)?
+            }
             _ => Attempt::Bytes(input, None),
         }
     };
