@@ -15,6 +15,7 @@
 
 mod bytes;
 mod convert;
+mod decoded;
 mod input;
 mod pcm;
 mod pixels;

@@ -2,13 +2,15 @@
 //! picture at once.
 
 use crate::convert::Conversion;
+use crate::decoded;
 use crate::profile::Profiles;
 use crate::strips::{StripCheck, total_bytes};
 use crate::writer::{OutputFormat, Sink, Writer};
 use image::codecs::{bmp, jpeg, qoi, tiff, webp};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
 use rcodec_core::{
-    Budget, ColorType, Error, ImageHeader, Media, Metadata, Reservation, Result, Samples,
+    Budget, ColorType, Error, ImageHeader, Media, Metadata, MetadataKey, Reservation, Result,
+    Samples,
 };
 use std::io::Cursor;
 
@@ -112,7 +114,20 @@ impl<'a> PixelWriter<'a> {
             (_, 8) => ExtendedColorType::Rgba8,
             _ => ExtendedColorType::Rgba16,
         };
-        let profiles = Profiles::new(&self.metadata, tail);
+        let own = self.metadata.get_str(MetadataKey::SOURCE_FORMAT) == self.format.extension();
+        let private: Vec<&[u8]> = self
+            .metadata
+            .items
+            .iter()
+            .filter(|item| own && item.key == MetadataKey::FORMAT_PRIVATE)
+            .map(|item| &item.value[..])
+            .collect();
+        let nothing = Metadata::default();
+        let profiles = if own {
+            Profiles::new(&nothing, &nothing) // they are in the private items
+        } else {
+            Profiles::new(&self.metadata, tail)
+        };
         let shape = (to.width, to.height, color);
         let mut file = Cursor::new(Vec::new());
         let bytes = &self.bytes;
@@ -132,7 +147,15 @@ impl<'a> PixelWriter<'a> {
             _ => run(qoi::QoiEncoder::new(&mut file), bytes, shape, &profiles),
         }
         .map_err(from_image)?;
-        Ok(file.into_inner())
+        let mut file = file.into_inner();
+        match (self.format, &private[..]) {
+            (OutputFormat::Webp, [before, behind]) => {
+                file = decoded::wrap_webp(&file, before, behind);
+            }
+            (OutputFormat::Qoi, [[color_space]]) => file[13] = *color_space,
+            _ => {}
+        }
+        Ok(file)
     }
 }
 

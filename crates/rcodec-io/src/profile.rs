@@ -29,9 +29,31 @@ impl<'a> Profiles<'a> {
             .map(<[u8]>::to_vec)
     }
 
+    /// A chunk of the WebP that the picture was read from.
+    fn webp_chunk(&self, name: &[u8; 4]) -> Option<Vec<u8>> {
+        if self.parts[0].get_str(MetadataKey::SOURCE_FORMAT) != Some("webp") {
+            return None;
+        }
+        let items = self.parts[0].items.iter();
+        let private = items.filter(|item| item.key == MetadataKey::FORMAT_PRIVATE);
+        private.into_iter().find_map(|item| {
+            let mut rest = &item.value[..];
+            while let Some((header, body)) = rest.split_at_checked(8) {
+                let size = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+                let size = size as usize;
+                if &header[..4] == name {
+                    return body.get(..size).map(<[u8]>::to_vec);
+                }
+                rest = body.get(size + (size & 1)..)?;
+            }
+            None
+        })
+    }
+
     /// The ICC profile.
     pub(crate) fn icc(&self) -> Option<Vec<u8>> {
-        self.item(MetadataKey::ICC).or_else(|| {
+        let whole = self.item(MetadataKey::ICC);
+        whole.or_else(|| self.webp_chunk(b"ICCP")).or_else(|| {
             let chunk = self.png_chunk(b"iCCP", |_| true)?;
             let name_end = chunk.iter().position(|&byte| byte == 0)?;
             let mut profile = Vec::new();
@@ -44,12 +66,14 @@ impl<'a> Profiles<'a> {
     /// The EXIF block.
     pub(crate) fn exif(&self) -> Option<Vec<u8>> {
         self.item(MetadataKey::EXIF)
+            .or_else(|| self.webp_chunk(b"EXIF"))
             .or_else(|| self.png_chunk(b"eXIf", |_| true).map(<[u8]>::to_vec))
     }
 
     /// The XMP packet, if it stands on its own.
     pub(crate) fn xmp(&self) -> Option<Vec<u8>> {
         self.item(MetadataKey::XMP)
+            .or_else(|| self.webp_chunk(b"XMP "))
     }
 
     /// The data of the first kept PNG chunk called `name` that is `wanted`.

@@ -3,7 +3,7 @@
 use crate::bytes::ByteUnits;
 use crate::input::Input;
 use crate::probe::{PROBE_BYTES, SourceKind, probe};
-use crate::{png, raster, wav};
+use crate::{decoded, png, raster, wav};
 use rcodec_core::{Budget, Media, MediaHeader, Metadata, Result};
 use std::io::BufRead;
 
@@ -82,11 +82,20 @@ pub fn open(
     } else {
         match kind {
             SourceKind::Png => png::open(input, budget)?,
-            SourceKind::Apng => Attempt::bytes(input, "an animation"),
+            SourceKind::Apng | SourceKind::WebpAnimated => Attempt::bytes(input, "an animation"),
             SourceKind::Wav => wav::open(input)?,
             SourceKind::Bmp | SourceKind::Pnm | SourceKind::Tiff => {
-                raster::open(input, kind, budget)?
+                match raster::open(input, kind, budget)? {
+                    Attempt::Bytes(input, _) if options.pixels => {
+                        decoded::open(input, kind, true, budget)?
+                    }
+                    attempt => attempt,
+                }
             }
+            SourceKind::Jpeg
+            | SourceKind::WebpLossy
+            | SourceKind::WebpLossless
+            | SourceKind::Qoi => decoded::open(input, kind, options.pixels, budget)?,
             _ => Attempt::Bytes(input, None),
         }
     };
