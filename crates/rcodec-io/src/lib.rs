@@ -25,6 +25,7 @@ mod probe;
 mod profile;
 mod raster;
 mod raw;
+mod sound;
 mod source;
 mod strips;
 mod wav;

@@ -3,7 +3,7 @@
 use crate::bytes::ByteUnits;
 use crate::input::Input;
 use crate::probe::{PROBE_BYTES, SourceKind, probe};
-use crate::{decoded, png, raster, wav};
+use crate::{decoded, png, raster, sound, wav};
 use rcodec_core::{Budget, Media, MediaHeader, Metadata, Result};
 use std::io::BufRead;
 
@@ -96,6 +96,15 @@ pub fn open(
             | SourceKind::WebpLossy
             | SourceKind::WebpLossless
             | SourceKind::Qoi => decoded::open(input, kind, options.pixels, budget)?,
+            SourceKind::Flac
+            | SourceKind::Mp3
+            | SourceKind::Ogg
+            | SourceKind::Mp4
+            | SourceKind::Aac
+                if options.transcode =>
+            {
+                sound::open(input, kind, budget)?
+            }
             _ => Attempt::Bytes(input, None),
         }
     };
