@@ -5,6 +5,7 @@ mod common;
 use common::{Content, read, read_slowly, read_with, restore, write};
 use image::codecs::{jpeg, qoi, webp};
 use image::{ExtendedColorType, ImageEncoder};
+use proptest::prelude::*;
 use rcodec_core::{ColorType, MediaHeader, MetadataKey};
 use rcodec_io::{OutputFormat, ReadOptions, SourceKind, probe, restore_format};
 
@@ -168,4 +169,39 @@ fn animations_are_bytes() {
     let file = b"RIFF\x16\0\0\0WEBPVP8X\x0A\0\0\0\x02\0\0\0\x08\0\0\x04\0\0";
     let content = read(file);
     assert!(content.is_bytes() && content.note.is_some());
+}
+
+proptest! {
+    /// Damage ends in pixels or in the same bytes, never in a panic.
+    #[test]
+    fn damage(
+        kind in 0usize..3,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let mut file = match kind {
+            0 => make_webp(ExtendedColorType::Rgba8, 4, &noise(30)),
+            1 => {
+                let mut file = Vec::new();
+                let encoder = qoi::QoiEncoder::new(&mut file);
+                encoder.write_image(&noise(231), 7, 11, ExtendedColorType::Rgb8).unwrap();
+                file
+            }
+            _ => {
+                let mut file = Vec::new();
+                let encoder = jpeg::JpegEncoder::new_with_quality(&mut file, 90);
+                encoder.write_image(&noise(300), 10, 10, ExtendedColorType::Rgb8).unwrap();
+                file
+            }
+        };
+        for (at, value) in edits {
+            let at = at.index(file.len());
+            file[at] = value;
+        }
+        let content = read_with(&file, &PIXELS);
+        if content.is_bytes() {
+            prop_assert_eq!(restore(&content), file);
+        } else {
+            prop_assert_eq!(read(&restore(&content)).pixels(), content.pixels());
+        }
+    }
 }
