@@ -22,6 +22,7 @@ mod decode;
 mod encode;
 mod group;
 mod logistic;
+mod palette;
 mod params;
 mod photo;
 mod plane;
