@@ -7,17 +7,19 @@
 //! | 0 | stored | every sample in as many bits as it has, most significant first |
 //! | 1 | photo | the channels' value maps, then the samples |
 //! | 2 | palette | the channels' value maps, the palette, then the indices |
+//! | 3 | fast | the channels' value maps, then residuals |
 
 use crate::bitbuf::{BitReader, BitWriter};
 use crate::plane::Planes;
 use crate::values::ValueMap;
-use crate::{palette, photo};
+use crate::{fast, palette, photo};
 use rcodec_core::{Budget, Effort, Error, ImageHeader, Result, Samples};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 
 const MODE_STORED: u8 = 0;
 const MODE_PHOTO: u8 = 1;
 const MODE_PALETTE: u8 = 2;
+const MODE_FAST: u8 = 3;
 
 /// Upper bound of the memory that models take.
 const TABLE_BYTES: u64 = if photo::TABLE_BYTES > palette::TABLE_BYTES {
@@ -78,17 +80,21 @@ impl GroupShape {
 
 /// The payload of a group: the smallest that the modes tried at `effort` give.
 pub(crate) fn encode_group(planes: &Planes, shape: GroupShape, effort: Effort) -> Vec<u8> {
-    let _ = effort;
-    let mut best = vec![];
-    let modes = [MODE_PALETTE, MODE_PHOTO];
-    for mode in modes {
+    let mut best = Vec::new();
+    let coder = if effort.get() <= 3 {
+        MODE_FAST
+    } else {
+        MODE_PHOTO
+    };
+    for mode in [MODE_PALETTE, coder] {
         // Encoders cannot fail; if one did, what is stored is still right.
-        if let Ok(Some(payload)) = encode_coded(planes, shape, mode) {
-            if best.is_empty() || payload.len() < best.len() {
-                best = payload;
-            }
+        let Ok(Some(payload)) = encode_coded(planes, shape, mode) else {
+            continue;
+        };
+        if best.is_empty() || payload.len() < best.len() {
+            best = payload;
         }
-        if !best.is_empty() && mode == MODE_PALETTE && is_graphic(planes) {
+        if is_graphic(planes) {
             break;
         }
     }
@@ -137,6 +143,7 @@ fn encode_coded(planes: &Planes, shape: GroupShape, mode: u8) -> Result<Option<V
                 return Ok(None);
             }
         }
+        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps)?,
         _ => photo::code(&mut coder, &mut mapped, &maps)?,
     }
     let mut payload = vec![mode];
@@ -159,7 +166,7 @@ pub(crate) fn decode_group(
     let _memory = budget.reserve(shape.decode_bytes(samples))?;
     match mode {
         MODE_STORED => decode_stored(payload, shape, rows as usize, samples),
-        MODE_PHOTO | MODE_PALETTE => {
+        MODE_PHOTO | MODE_PALETTE | MODE_FAST => {
             let planes = decode_coded(body, shape, rows as usize, mode);
             Ok(planes.map_err(|e| e.offset_by(1))?.to_interleaved())
         }
@@ -196,6 +203,7 @@ fn decode_coded(body: &[u8], shape: GroupShape, rows: usize, mode: u8) -> Result
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
     match mode {
         MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
+        MODE_FAST => fast::code(&mut coder, &mut planes, &maps)?,
         _ => photo::code(&mut coder, &mut planes, &maps)?,
     }
     coder.finish()?;

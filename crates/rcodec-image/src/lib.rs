@@ -18,8 +18,10 @@
 
 mod bitbuf;
 mod codec;
+mod color;
 mod decode;
 mod encode;
+mod fast;
 mod group;
 mod logistic;
 mod palette;

@@ -311,7 +311,7 @@ impl SymbolCoder {
             let counter = &self.counters[slots[k]];
             let count = counter.count().min(15) as i32;
             let lean = counter.p1_q16() as i32 - 32_768;
-            self.inputs.set(CONTEXTS + i, lean * count >> 9);
+            self.inputs.set(CONTEXTS + i, (lean * count) >> 9);
         }
         self.inputs.set(INPUTS - 1, 256);
         let odds = self.mixer.mix(
