@@ -160,7 +160,8 @@ impl<'a> Job<'a> {
         let attributes = input.attributes()?;
         let mut pending = PendingFile::create(path, force)?;
         let mut done = self.encode(input, progress, self.plan(), pending.writer())?;
-        let may_store = self.codec.is_none() && self.rate == Rate::Lossless && !input.is_stdin();
+        let asked = self.codec.is_some() || self.args.pixels || self.args.transcode;
+        let may_store = !asked && self.rate == Rate::Lossless && !input.is_stdin();
         if may_store && done.rcd_bytes > progress.read_bytes() {
             let store = Plan {
                 read: ReadOptions {

@@ -364,6 +364,88 @@ fn a_pixel_format_can_be_chosen() {
 }
 
 #[test]
+fn small_formats_are_opened_only_on_request() {
+    let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
+    let encoded = folder.path().join("photo.png.rcd");
+    let jpeg = folder.path().join("photo.jpg");
+    rcodec()
+        .args(["encode", "-e1"])
+        .arg(&path)
+        .assert()
+        .success();
+    rcodec()
+        .args(["decode", "-o"])
+        .args([&jpeg, &encoded])
+        .assert()
+        .success();
+    let jpeg_bytes = fs::read(&jpeg).unwrap();
+    assert!(jpeg_bytes.starts_with(b"\xff\xd8\xff"));
+    let codec_of = |options: &[&str], target: &str| {
+        let target = folder.path().join(target);
+        let output = rcodec()
+            .args(["encode", "-e1", "--json"])
+            .args(options)
+            .arg("-o")
+            .args([&target, &jpeg])
+            .output()
+            .unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["codec"].as_str().unwrap().to_string()
+    };
+    assert_eq!(codec_of(&[], "kept.rcd"), "store");
+    assert_eq!(codec_of(&["--pixels"], "pixels.rcd"), "image-lossless");
+    fs::remove_file(&jpeg).unwrap();
+    rcodec()
+        .args(["decode", "-o"])
+        .args([&jpeg, &folder.path().join("kept.rcd")])
+        .assert()
+        .success();
+    assert!(fs::read(&jpeg).unwrap() == jpeg_bytes);
+}
+
+#[test]
+fn metadata_survives_unless_stripped() {
+    let png = fs::read(sample_png()).unwrap();
+    // A text chunk behind IHDR (8 bytes of signature and 25 of chunk).
+    let mut text = b"tEXtAuthor\0the tests".to_vec();
+    let length = (text.len() as u32 - 4).to_be_bytes();
+    text.extend(crc32(&text).to_be_bytes());
+    let with_text = [&png[..33], &length, &text, &png[33..]].concat();
+    let (folder, path) = folder_with("photo.png", &with_text);
+    for (options, survives) in [(&["-e1"][..], true), (&["-e1", "--strip"], false)] {
+        let encoded = folder.path().join("photo.png.rcd");
+        rcodec()
+            .arg("encode")
+            .args(options)
+            .arg("-f")
+            .arg(&path)
+            .assert()
+            .success();
+        let back = folder.path().join("back.png");
+        rcodec()
+            .args(["decode", "-f", "-o"])
+            .args([&back, &encoded])
+            .assert()
+            .success();
+        let back = fs::read(&back).unwrap();
+        assert_eq!(
+            back.windows(text.len()).any(|w| w == text),
+            survives,
+            "{options:?}"
+        );
+    }
+}
+
+/// The CRC of PNG chunks, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc: u32, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+#[test]
 fn dictionaries() {
     let folder = TempDir::new().unwrap();
     let notes: Vec<PathBuf> = (0..200)
