@@ -27,10 +27,12 @@ mod raster;
 mod raw;
 mod sound;
 mod source;
+mod strip;
 mod strips;
 mod wav;
 mod writer;
 
 pub use probe::{PROBE_BYTES, SourceKind, probe};
 pub use source::{ReadOptions, Source, open};
+pub use strip::strip;
 pub use writer::{OutputFormat, Sink, WriteSeek, Writer, create, restore_format};

@@ -228,6 +228,17 @@ pub(crate) fn split_kept(kept: &[u8]) -> Result<Vec<Chunk>, &'static str> {
     Ok(chunks)
 }
 
+/// Drops the kept chunks whose name `keep` does not want. What is not a run of
+/// chunks is dropped whole.
+pub(crate) fn filter_chunks(kept: &mut Vec<u8>, keep: impl Fn(&[u8; 4]) -> bool) {
+    let chunks = split_kept(kept).unwrap_or_default();
+    let wanted = chunks.iter().filter(|chunk| keep(&chunk.name));
+    *kept = wanted
+        .flat_map(|chunk| &kept[chunk.whole.clone()])
+        .copied()
+        .collect();
+}
+
 /// Where PLTE stands among kept chunks unless the file says otherwise: before
 /// the first that must follow it.
 pub(crate) fn usual_palette_place(kept: &[Chunk]) -> usize {

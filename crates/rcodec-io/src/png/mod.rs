@@ -25,6 +25,7 @@ mod chunks;
 mod read;
 mod write;
 
+pub(crate) use chunks::filter_chunks;
 pub(crate) use chunks::split_kept as kept_chunks;
 pub(crate) use read::open;
 pub(crate) use write::PngWriter;
