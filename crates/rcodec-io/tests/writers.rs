@@ -257,13 +257,13 @@ proptest! {
             OutputFormat::Qoi,
         ];
         // A shape that suits, so that the layout's flags are believed.
-        let color = [0u8, 1, 2, 3, 4][match header.color {
-            ColorType::Gray => 0,
+        let color = match header.color {
+            ColorType::Gray => 0u8,
             ColorType::GrayAlpha => 1,
             ColorType::Rgb => 2,
             ColorType::Rgba => 3,
             ColorType::Indexed => 4,
-        }];
+        };
         let shape = (header.bits - 1) | color << 4;
         let format = formats[format];
         if named {
