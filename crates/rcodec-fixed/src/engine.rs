@@ -73,15 +73,36 @@ impl Engine {
 
 thread_local! {
     static SCRATCH: RefCell<Vec<i16>> = const { RefCell::new(Vec::new()) };
+    static ROW_SCRATCH: RefCell<Vec<i16>> = const { RefCell::new(Vec::new()) };
+    static BYTE_SCRATCH: RefCell<Vec<i8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends the first `len` values of `scratch`.
+fn lend<T: Default + Clone, R>(
+    scratch: &RefCell<Vec<T>>,
+    len: usize,
+    use_it: impl FnOnce(&mut [T]) -> R,
+) -> R {
+    let mut scratch = scratch.borrow_mut();
+    if scratch.len() < len {
+        scratch.resize(len, T::default());
+    }
+    use_it(&mut scratch[..len])
 }
 
 /// Lends `len` values of this thread's scratch memory, their content
-/// unspecified. Not to be nested.
+/// unspecified. Not to be nested: for what a kernel reads.
 pub(crate) fn with_scratch<R>(len: usize, use_it: impl FnOnce(&mut [i16]) -> R) -> R {
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < len {
-            scratch.resize(len, 0);
-        }
-        use_it(&mut scratch[..len])
-    })
+    SCRATCH.with(|scratch| lend(scratch, len, use_it))
+}
+
+/// As [`with_scratch`], for the output of a layer inside a layer; the inner
+/// one may use [`with_scratch`].
+pub(crate) fn with_row_scratch<R>(len: usize, use_it: impl FnOnce(&mut [i16]) -> R) -> R {
+    ROW_SCRATCH.with(|scratch| lend(scratch, len, use_it))
+}
+
+/// As [`with_scratch`], of bytes.
+pub(crate) fn with_byte_scratch<R>(len: usize, use_it: impl FnOnce(&mut [i8]) -> R) -> R {
+    BYTE_SCRATCH.with(|scratch| lend(scratch, len, use_it))
 }

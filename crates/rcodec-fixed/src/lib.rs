@@ -45,18 +45,21 @@
 //! `kernel` modules.
 
 mod engine;
-#[allow(dead_code)]
 mod kernel;
 pub mod layers;
 mod requant;
-#[allow(dead_code)]
+mod residual;
 mod simd;
 mod tensor;
 
 pub use engine::Engine;
 pub use layers::{
-    Conv2d, Conv2dSpec, DepthwiseConv2d, DepthwiseConv2dSpec, Gate, Layer, Padding, Residual,
+    ByteMatrix, ByteMatrixSpec, CausalConv1d, CausalConv1dSpec, CausalState, Conv2d, Conv2dSpec,
+    ConvPixelShuffle, DepthwiseConv2d, DepthwiseConv2dSpec, Gain, Gate, GateHalves,
+    GatedRecurrence, GruCell, GruState, Layer, MinGruCell, MinGruState, Padding, PixelShuffle,
+    PixelUnshuffle, Table, TableSpec, TransposedConv2dSpec, WordMatrix, WordMatrixSpec,
 };
 pub use requant::{Activation, MAX_SHIFT, Range, Requant, sum_bound};
+pub use residual::Residual;
 pub use simd::Level;
 pub use tensor::{QFormat, Shape, Tensor};

@@ -3,8 +3,9 @@
 //! Taps are taken in pairs: two input vectors are interleaved, and one
 //! multiply-add of pairs serves both.
 
-use super::sink::{Clip, Residual};
+use super::sink::Clip;
 use crate::requant::Activation;
+use crate::residual::Residual;
 use crate::simd::{Isa, Kernel, LANES_I16};
 
 /// Outputs whose inputs stay in the first-level cache while the channels pass

@@ -7,6 +7,7 @@
 //! ```
 
 pub(crate) mod depthwise;
+pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod pack;
 pub(crate) mod sink;

@@ -23,7 +23,7 @@ pub(crate) trait Operand: Copy + Send + Sync + 'static {
     /// Activations and weights.
     type Elem: Copy + Default + Send + Sync + 'static;
     /// One cache line of them.
-    type Line: Copy + Send + Sync + AsMut<[Self::Elem]>;
+    type Line: Copy + std::fmt::Debug + Send + Sync + AsMut<[Self::Elem]>;
     /// Weights of 16 outputs and one group.
     type Weights<I: Isa>: Copy;
     /// Activations of one group.

@@ -4,6 +4,7 @@
 use super::gemm::{Sink, TileSums};
 use super::pack::PANEL;
 use crate::requant::Activation;
+use crate::residual::Residual;
 use crate::simd::{Isa, LANES_I16, LANES_I32};
 
 /// The activation function's parameters in every lane: `y = clamp(max(x, x >>
@@ -43,16 +44,6 @@ pub(crate) fn gate<I: Isa>(isa: I, a: I::I16, b: I::I16, shift: u32) -> I::I16 {
     let lo = isa.sra32(isa.dot16(round, a_lo, b_lo), shift);
     let hi = isa.sra32(isa.dot16(round, a_hi, b_hi), shift);
     isa.narrow_split((lo, hi))
-}
-
-/// What is added to the activations before they are stored.
-pub(crate) enum Residual<'a> {
-    /// Nothing.
-    None,
-    /// Values of the output's layout.
-    Add(&'a [i16]),
-    /// What the output holds already.
-    Accumulate,
 }
 
 /// `i16` outputs: shift, saturate, activation, residual.

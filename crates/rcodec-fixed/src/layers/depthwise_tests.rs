@@ -37,7 +37,7 @@ fn spec(
         kernel,
         stride,
         padding: [Padding::Zero, Padding::Replicate][kind % 2],
-        weights: values.words(taps * channels, (60_000 / taps) as i16),
+        weights: values.words(taps * channels, 60_000 / taps),
         requant: values.requant(channels, activation(kind)),
         input_max: 32_768,
         input_q: QFormat::INTEGER,

@@ -6,15 +6,31 @@
 //! shifts, and that no sum can leave 32 bits. After that, running it can only
 //! fail for the shape of what it is given.
 
+mod affine;
+mod causal;
 mod conv;
 mod depthwise;
+mod elementwise;
+mod matrix;
+mod recurrent;
+mod shuffle;
+mod table;
+mod transposed;
 
-pub use conv::{Conv2d, Conv2dSpec, Gate};
+pub use affine::Gate;
+pub use causal::{CausalConv1d, CausalConv1dSpec, CausalState};
+pub use conv::{Conv2d, Conv2dSpec};
 pub use depthwise::{DepthwiseConv2d, DepthwiseConv2dSpec};
+pub use elementwise::{Gain, GateHalves, activate, add_assign, multiply, narrow};
+pub use matrix::{ByteMatrix, ByteMatrixSpec, WordMatrix, WordMatrixSpec};
+pub use recurrent::{GatedRecurrence, GruCell, GruState, MinGruCell, MinGruState};
+pub use shuffle::{PixelShuffle, PixelUnshuffle};
+pub use table::{Table, TableSpec};
+pub use transposed::{ConvPixelShuffle, TransposedConv2dSpec};
 
 use crate::engine::Engine;
-use crate::kernel::sink;
 use crate::requant::Range;
+use crate::residual::Residual;
 use crate::tensor::{QFormat, Shape, Tensor};
 use rcodec_core::{Error, Result};
 
@@ -37,39 +53,6 @@ impl Padding {
             _ if (0..len as isize).contains(&index) => Some(index as usize),
             Padding::Zero => None,
             Padding::Replicate => Some(index.clamp(0, len as isize - 1) as usize),
-        }
-    }
-}
-
-/// What a layer adds to its outputs, saturating, before it stores them.
-#[derive(Debug)]
-pub enum Residual<'a> {
-    /// Nothing.
-    None,
-    /// Values of the output's shape and scale.
-    Add(&'a [i16]),
-    /// What the output holds already.
-    Accumulate,
-}
-
-impl<'a> Residual<'a> {
-    /// Fails if there are values and not `len` of them.
-    fn check(&self, len: usize) -> Result<()> {
-        match self {
-            Residual::Add(values) if values.len() != len => Err(Error::Parameter(format!(
-                "{} residual values for {len} outputs",
-                values.len()
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The part that belongs to outputs `start..start + len`.
-    fn part(&self, start: usize, len: usize) -> sink::Residual<'a> {
-        match self {
-            Residual::None => sink::Residual::None,
-            Residual::Add(values) => sink::Residual::Add(&values[start..start + len]),
-            Residual::Accumulate => sink::Residual::Accumulate,
         }
     }
 }

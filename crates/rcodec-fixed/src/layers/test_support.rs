@@ -27,10 +27,10 @@ impl Values {
         (self.next() % (2 * max as u64 + 1)) as i32 - max
     }
 
-    pub(crate) fn words(&mut self, len: usize, max: i16) -> Vec<i16> {
-        (0..len)
-            .map(|_| self.within(i32::from(max)) as i16)
-            .collect()
+    /// Values of `-max..=max`, as far as `i16` goes.
+    pub(crate) fn words(&mut self, len: usize, max: usize) -> Vec<i16> {
+        let max = max.min(32_767) as i32;
+        (0..len).map(|_| self.within(max) as i16).collect()
     }
 
     /// Any `i16`, the extremes often.

@@ -84,7 +84,7 @@ impl Isa for Avx2 {
     type ByteSplat = ByteSplat;
 
     const WIDE: bool = false;
-    const BYTE_OFFSET: i32 = 0;
+    const HAS_BYTE_OFFSET: bool = false;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -243,10 +243,6 @@ impl Isa for Avx2 {
         both!(self, _mm256_sub_epi32, a, b)
     }
     #[inline(always)]
-    fn mul32(self, a: V, b: V) -> V {
-        both!(self, _mm256_mullo_epi32, a, b)
-    }
-    #[inline(always)]
     fn and32(self, a: V, b: V) -> V {
         both!(self, _mm256_and_si256, a, b)
     }
@@ -295,6 +291,10 @@ impl Isa for Avx2 {
                 _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(b[0], b[1])),
             ]
         )
+    }
+    #[inline(always)]
+    fn halves(self, v: V) -> V {
+        v
     }
     #[inline(always)]
     unsafe fn gather32(self, table: &[i32], index: V) -> V {

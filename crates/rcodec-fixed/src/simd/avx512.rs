@@ -171,11 +171,6 @@ macro_rules! common {
             unsafe { _mm512_sub_epi32(a, b) }
         }
         #[inline(always)]
-        fn mul32(self, a: __m512i, b: __m512i) -> __m512i {
-            // SAFETY: registers only; `self` proves the features.
-            unsafe { _mm512_mullo_epi32(a, b) }
-        }
-        #[inline(always)]
         fn and32(self, a: __m512i, b: __m512i) -> __m512i {
             // SAFETY: registers only; `self` proves the features.
             unsafe { _mm512_and_si512(a, b) }
@@ -212,6 +207,10 @@ macro_rules! common {
                 let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
                 _mm512_permutexvar_epi64(order, _mm512_packs_epi32(a, b))
             }
+        }
+        #[inline(always)]
+        fn halves(self, v: __m512i) -> __m512i {
+            v
         }
         #[inline(always)]
         unsafe fn gather32(self, table: &[i32], index: __m512i) -> __m512i {
@@ -255,7 +254,7 @@ impl Isa for Avx512 {
     common!(Avx512, "avx512f,avx512bw,avx512vl");
 
     type ByteSplat = ByteSplat;
-    const BYTE_OFFSET: i32 = 0;
+    const HAS_BYTE_OFFSET: bool = false;
 
     #[inline(always)]
     fn dot16(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
@@ -311,7 +310,7 @@ impl Isa for Avx512Vnni {
     common!(Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni");
 
     type ByteSplat = __m512i;
-    const BYTE_OFFSET: i32 = 128;
+    const HAS_BYTE_OFFSET: bool = true;
 
     #[inline(always)]
     fn dot16(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {

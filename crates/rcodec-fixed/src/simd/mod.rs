@@ -33,6 +33,10 @@ pub(crate) const LANES_I16: usize = 32;
 /// Lanes of a vector of `i32`; also the output channels of a weight block.
 pub(crate) const LANES_I32: usize = 16;
 
+/// What levels whose dot products want unsigned activations get added to them
+/// ([`Isa::HAS_BYTE_OFFSET`]).
+pub(crate) const BYTE_OFFSET: i32 = 128;
+
 /// An instruction set the kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -159,6 +163,19 @@ impl Simd {
         }
     }
 
+    /// [`Isa::HAS_BYTE_OFFSET`] of this level.
+    pub(crate) fn has_byte_offset(self) -> bool {
+        struct HasOffset;
+        impl Kernel for HasOffset {
+            type Output = bool;
+            #[inline(always)]
+            fn call<I: Isa>(self, _: I) -> bool {
+                I::HAS_BYTE_OFFSET
+            }
+        }
+        self.run(HasOffset)
+    }
+
     /// Runs `kernel` compiled for this level.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
@@ -206,10 +223,10 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// Whether a matrix tile keeps the accumulators of up to four blocks in
     /// registers (AVX-512's 32 wide ones) or of one.
     const WIDE: bool;
-    /// What is added to 8-bit activations before [`Isa::splat_bytes`] sees
-    /// them, as `x ^ 0x80`: 128 where the dot product wants unsigned ones,
-    /// else 0. The accumulators start at `-BYTE_OFFSET · sum w` to undo it.
-    const BYTE_OFFSET: i32;
+    /// Whether [`Isa::splat_bytes`] sees 8-bit activations with [`BYTE_OFFSET`]
+    /// added, as `x ^ 0x80`, because the dot product wants unsigned ones. The
+    /// accumulators then start at `-BYTE_OFFSET · sum w` to undo it.
+    const HAS_BYTE_OFFSET: bool;
 
     /// Runs `kernel` in a function compiled with these instructions.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
@@ -251,8 +268,6 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// Wrapping differences.
     fn sub32(self, a: Self::I32, b: Self::I32) -> Self::I32;
-    /// The low 32 bits of the products.
-    fn mul32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// Bitwise and.
     fn and32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// Left shift of all lanes by `count < 32`.
@@ -265,6 +280,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn widen(self, v: Self::I16) -> (Self::I32, Self::I32);
     /// 2 × 16 `i32` in natural order to 32 `i16`, saturating.
     fn narrow(self, a: Self::I32, b: Self::I32) -> Self::I16;
+    /// The same bits: lane `i` becomes lanes `2i` (low half) and `2i + 1`.
+    fn halves(self, v: Self::I32) -> Self::I16;
     /// `table[index]` for every lane.
     ///
     /// # Safety
@@ -290,12 +307,12 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// 64 values can be read at `src`. (For equal results on every level none
     /// of them may be -128.)
     unsafe fn load_bytes(self, src: *const i8) -> Self::ByteWeights;
-    /// Four activations, [`Isa::BYTE_OFFSET`] added, for every lane.
+    /// Four activations, the offset added if there is one, for every lane.
     ///
     /// # Safety
     /// 4 values can be read at `src`.
     unsafe fn splat_bytes(self, src: *const i8) -> Self::ByteSplat;
-    /// `acc + sum over j of (x[j] + BYTE_OFFSET)·w[i][j]`, wrapping.
+    /// `acc + sum over j of x[j]·w[i][j]`, wrapping; `x` with the offset.
     fn dot_bytes(self, acc: Self::I32, x: Self::ByteSplat, w: Self::ByteWeights) -> Self::I32;
 }
 

@@ -116,7 +116,7 @@ impl Isa for Neon {
     type ByteSplat = int8x16_t;
 
     const WIDE: bool = false;
-    const BYTE_OFFSET: i32 = 0;
+    const HAS_BYTE_OFFSET: bool = false;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -262,10 +262,6 @@ impl Isa for Neon {
         all!(self, vsubq_s32, a, b)
     }
     #[inline(always)]
-    fn mul32(self, a: I32, b: I32) -> I32 {
-        all!(self, vmulq_s32, a, b)
-    }
-    #[inline(always)]
     fn and32(self, a: I32, b: I32) -> I32 {
         all!(self, vandq_s32, a, b)
     }
@@ -312,6 +308,12 @@ impl Isa for Neon {
                 vqmovn_high_s32(vqmovn_s32(b[2]), b[3]),
             ]
         }
+    }
+    #[inline(always)]
+    fn halves(self, v: I32) -> I16 {
+        // SAFETY: registers only; `self` proves NEON (little-endian, as all
+        // of Rust's aarch64 targets with an operating system are).
+        unsafe { v.map(|v| vreinterpretq_s16_s32(v)) }
     }
     #[inline(always)]
     unsafe fn gather32(self, table: &[i32], index: I32) -> I32 {

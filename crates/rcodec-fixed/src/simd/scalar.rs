@@ -40,7 +40,7 @@ impl Isa for Scalar {
     type ByteSplat = [i8; 4];
 
     const WIDE: bool = false;
-    const BYTE_OFFSET: i32 = 0;
+    const HAS_BYTE_OFFSET: bool = false;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -146,10 +146,6 @@ impl Isa for Scalar {
         map32(a, b, i32::wrapping_sub)
     }
     #[inline(always)]
-    fn mul32(self, a: I32, b: I32) -> I32 {
-        map32(a, b, i32::wrapping_mul)
-    }
-    #[inline(always)]
     fn and32(self, a: I32, b: I32) -> I32 {
         map32(a, b, |a, b| a & b)
     }
@@ -182,6 +178,15 @@ impl Isa for Scalar {
             v[LANES_I32 + i] = saturate16(b[i]);
         }
         v
+    }
+    #[inline(always)]
+    fn halves(self, v: I32) -> I16 {
+        let mut halves = [0; LANES_I16];
+        for (i, v) in v.into_iter().enumerate() {
+            halves[2 * i] = v as i16;
+            halves[2 * i + 1] = (v >> 16) as i16;
+        }
+        halves
     }
     #[inline(always)]
     unsafe fn gather32(self, table: &[i32], index: I32) -> I32 {

@@ -84,13 +84,13 @@ impl Kernel for Operations {
         record.ints(isa.splat32(ints[0]));
         record.ints(isa.add32(x, y));
         record.ints(isa.sub32(x, y));
-        record.ints(isa.mul32(x, y));
         record.ints(isa.and32(x, y));
         record.ints(isa.shl32(x, count));
         record.ints(isa.sra32(x, count * 2));
         record.ints(isa.srav32(x, isa.and32(y, isa.splat32(31))));
         record.words(isa.narrow(isa.sra32(x, count), isa.sra32(y, count)));
         record.ints(isa.dot16(x, a, b));
+        record.words(isa.halves(x));
 
         let pairs = isa.interleave(a, b);
         let ones = isa.splat16(1);
@@ -112,9 +112,13 @@ impl Kernel for Operations {
         let weights: Vec<i8> = (0..64)
             .map(|_| (random(&mut state) as i8).max(-127))
             .collect();
-        let offset = if I::BYTE_OFFSET == 0 { 0 } else { i8::MIN };
+        let (offset, flip) = if I::HAS_BYTE_OFFSET {
+            (BYTE_OFFSET, i8::MIN)
+        } else {
+            (0, 0)
+        };
         let inputs: Vec<i8> = (0..4).map(|_| random(&mut state) as i8).collect();
-        let four: Vec<i8> = inputs.iter().map(|x| x ^ offset).collect();
+        let four: Vec<i8> = inputs.iter().map(|x| x ^ flip).collect();
         // SAFETY: 64 weights and 4 activations are there.
         let (w, s) = unsafe {
             (
@@ -124,7 +128,7 @@ impl Kernel for Operations {
         };
         let correction: Vec<i32> = weights
             .chunks(4)
-            .map(|w| -I::BYTE_OFFSET * w.iter().map(|&w| i32::from(w)).sum::<i32>())
+            .map(|w| -offset * w.iter().map(|&w| i32::from(w)).sum::<i32>())
             .collect();
         let start = isa.add32(x, isa.load32(&correction));
         record.ints(isa.dot_bytes(start, s, w));
