@@ -200,9 +200,10 @@ impl<'a> Job<'a> {
         plan: Plan,
         out: impl Write,
     ) -> Result<Done, Failure> {
-        let budget = Budget::new(Limits::unlimited());
         let reader = input.open(progress)?;
-        let mut source = rcodec_io::open(reader, &plan.read, &budget)?;
+        // A picture that claims more than these limits is taken as bytes.
+        let reading = Budget::new(Limits::default());
+        let mut source = rcodec_io::open(reader, &plan.read, &reading)?;
         let media = source.header().clone();
         let codec = match plan.codec {
             Some(codec) => codec,
@@ -221,7 +222,7 @@ impl<'a> Job<'a> {
             threads: rayon::current_num_threads(),
             dictionary: &self.dictionary,
             options: &self.options,
-            budget,
+            budget: Budget::new(Limits::unlimited()),
             ..EncodeContext::default()
         };
         let latency = if live {

@@ -113,7 +113,7 @@ fn sound_and_text_come_back_byte_for_byte() {
             .assert()
             .success();
         let encoded = format!("{name}.rcd");
-        assert_eq!(names(folder.path()), [encoded.clone()]);
+        assert_eq!(names(folder.path()), std::slice::from_ref(&encoded));
         rcodec()
             .arg("verify")
             .arg(folder.path().join(&encoded))
