@@ -13,6 +13,8 @@
 
 mod block;
 mod bytes;
+mod channel;
+mod decision_mixer;
 mod decoder;
 mod encoder;
 mod jobs;
