@@ -7,6 +7,7 @@
 //! verbatim:          samples, interleaved, packed to the bits of the format
 //! predicted:
 //!   preset  1 byte   parameters of the prediction
+//!   form             of floats, if the format is float (`float`)
 //!   plans            one per channel (`structure`)
 //!   payload          for each coded channel in order: its set of levels if it
 //!                    is sparse, then its residuals; one range coder for all
@@ -18,6 +19,7 @@
 use super::bytes::{ByteReader, write_varint};
 use super::channel::{ChannelPass, Places};
 use super::decision_mixer::{DecisionMixer, MediumMixer, NarrowMixer, WideMixer};
+use super::float::FloatForm;
 use super::packing;
 use super::predictor::{Plane, Predictor};
 use super::preset::{Mixing, Preset};
@@ -39,11 +41,6 @@ pub(crate) struct Layout {
     pub(crate) format: SampleFormat,
     /// Frames of every block but the last.
     pub(crate) block_frames: usize,
-}
-
-/// Floats as integers in the same order, so that near values stay near.
-fn swap_float_order(bits: i32) -> i32 {
-    bits ^ ((bits >> 31) & i32::MAX)
 }
 
 /// Encodes a block of interleaved samples that fit the format.
@@ -72,15 +69,16 @@ fn encode_predicted(samples: &[i32], layout: &Layout, preset: u8, mut out: Vec<u
         return Vec::new();
     };
     let frames = samples.len() / layout.channels;
+    let form = (layout.format == SampleFormat::Float32).then(|| FloatForm::choose(samples));
+    if let Some(form) = form {
+        form.write(&mut out);
+    }
     let mut planes = Vec::new();
     for channel in 0..layout.channels {
         let mut plane = Plane::new(frames);
         let source = samples.iter().skip(channel).step_by(layout.channels);
         for (to, &from) in plane.samples_mut().iter_mut().zip(source) {
-            *to = match layout.format {
-                SampleFormat::Float32 => swap_float_order(from),
-                SampleFormat::Int { .. } => from,
-            };
+            *to = form.map_or(from, |form| form.integer(from));
         }
         planes.push(plane);
     }
@@ -253,6 +251,10 @@ fn decode_predicted(
     let at = reader.at();
     let preset = Preset::by_number(reader.byte()?)
         .ok_or_else(|| Error::malformed(at, "number of a preset"))?;
+    let form = match layout.format {
+        SampleFormat::Float32 => Some(FloatForm::read(&mut reader)?),
+        SampleFormat::Int { .. } => None,
+    };
     let mut plans = Vec::new();
     let _plans_reservation = budget.reserve_for::<ChannelPlan>(layout.channels as u64)?;
     for _ in 0..layout.channels {
@@ -286,6 +288,13 @@ fn decode_predicted(
     for channel in 0..plans.len() {
         restore(&mut samples, layout, &plans, &planes, channel);
     }
+    if let Some(form) = form {
+        for sample in &mut samples {
+            *sample = form
+                .float(*sample)
+                .ok_or_else(|| Error::malformed(base, "sample that is not a float"))?;
+        }
+    }
     Ok(samples)
 }
 
@@ -298,18 +307,11 @@ fn restore(
     channel: usize,
 ) {
     let targets = samples.iter_mut().skip(channel).step_by(layout.channels);
-    let restored = |sample| match layout.format {
-        SampleFormat::Float32 => swap_float_order(sample),
-        SampleFormat::Int { .. } => sample,
-    };
     match &plans[channel] {
-        ChannelPlan::Constant(value) => {
-            let value = restored(*value);
-            targets.for_each(|target| *target = value);
-        }
+        ChannelPlan::Constant(value) => targets.for_each(|target| *target = *value),
         ChannelPlan::Coded(plan) => {
             for (target, &level) in targets.zip(planes[channel].samples()) {
-                *target = restored(plan.sample(level));
+                *target = plan.sample(level);
             }
         }
         ChannelPlan::Copy(other) => {

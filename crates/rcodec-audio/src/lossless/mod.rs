@@ -17,6 +17,7 @@ mod channel;
 mod decision_mixer;
 mod decoder;
 mod encoder;
+mod float;
 mod jobs;
 mod least_squares;
 mod nlms;
