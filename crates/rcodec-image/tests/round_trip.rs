@@ -254,7 +254,8 @@ fn simple_pictures_are_small() {
     for effort in EFFORTS {
         assert!(check(&header, &draw(&header, Content::Constant, 3), effort) < 32);
         let most = if effort < 4 { 100_000 } else { 8_000 };
-        assert!(check(&header, &draw(&header, Content::Gradient, 3), effort) < most);
+        let size = check(&header, &draw(&header, Content::Gradient, 3), effort);
+        assert!(size < most, "{size} at effort {effort}");
     }
 }
 
