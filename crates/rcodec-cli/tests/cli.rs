@@ -286,17 +286,25 @@ fn damage_is_named_and_leaves_no_file() {
 
 #[test]
 fn a_promise_of_a_terapixel_is_refused_at_once() {
-    // Compact, image-lossless, 2^20 x 2^20 RGB, a few bytes of payload.
-    let mut file = b"\xf7r\x1a\x42\x10\x80\x80\x40\x80\x80\x40\x27".to_vec();
-    file.extend([0; 9 + 4]);
-    let (_folder, path) = folder_with("bomb.rcd", &file);
-    let output = rcodec()
-        .args(["verify", "--max-memory", "64M"])
+    // Compact, image-lossless, 2^20 x 2^20 RGB, with parameters and payload.
+    let mut file = b"\xf7r\x1a\x52\x16\x01\x80\x80\x40\x80\x80\x40\x27\x02\x00\x01".to_vec();
+    file.extend([0; 11 + 4]);
+    let (folder, path) = folder_with("bomb.png.rcd", &file);
+    rcodec()
+        .arg("decode")
         .arg(&path)
         .timeout(Duration::from_secs(10))
-        .output()
-        .unwrap();
-    assert!(matches!(output.status.code(), Some(3 | 4)), "{output:?}");
+        .assert()
+        .code(4)
+        .stderr(contains("limit exceeded: pixels"));
+    assert_eq!(names(folder.path()), ["bomb.png.rcd"]);
+    // Allowed that much, the payload is what is wrong.
+    rcodec()
+        .args(["verify", "--max-pixels", "1T", "--max-memory", "64M"])
+        .arg(&path)
+        .timeout(Duration::from_secs(10))
+        .assert()
+        .code(predicate::in_iter([3, 4]));
 }
 
 #[test]
