@@ -30,7 +30,7 @@ use seen::SeenStage;
 use tree::Tree;
 
 /// Upper bound of the memory that models take, beside the samples.
-pub(crate) const TABLE_BYTES: u64 = 16 << 20;
+pub(crate) const TABLE_BYTES: u64 = 32 << 20;
 
 /// The order in which channels are coded: alpha first, then the colour that
 /// the others follow best.
@@ -50,12 +50,12 @@ fn may_have_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> b
 }
 
 /// Everything that one channel learns.
-struct ChannelModel<const E: usize, const N: usize> {
+struct ChannelModel<const E: usize, const N: usize, const M: usize> {
     channel: usize,
     max: i32,
     experts: ChannelExperts<E>,
-    nodes: NodeModels<E, N>,
-    seen: Option<SeenStage<E, N>>,
+    nodes: NodeModels<E, N, M>,
+    seen: Option<SeenStage<E, N, M>>,
 }
 
 /// How much is modelled.
@@ -78,12 +78,12 @@ pub(crate) fn code<C: BitCoder>(
     level: Level,
 ) -> Result<()> {
     match level {
-        Level::Normal => code_with::<C, 4, 16>(coder, planes, maps),
-        Level::Large => code_with::<C, 6, 24>(coder, planes, maps),
+        Level::Normal => code_with::<C, 4, 16, 2>(coder, planes, maps),
+        Level::Large => code_with::<C, 6, 24, 3>(coder, planes, maps),
     }
 }
 
-fn code_with<C: BitCoder, const E: usize, const N: usize>(
+fn code_with<C: BitCoder, const E: usize, const N: usize, const M: usize>(
     coder: &mut C,
     planes: &mut Planes,
     maps: &[ValueMap],
@@ -97,7 +97,7 @@ fn code_with<C: BitCoder, const E: usize, const N: usize>(
         .collect();
     let worth = !C::DECODES && seen::is_worth(planes, maps);
     let use_seen = coder.code_raw(u32::from(worth), 1)? != 0;
-    let mut models: Vec<ChannelModel<E, N>> = (0..order.len())
+    let mut models: Vec<ChannelModel<E, N, M>> = (0..order.len())
         .map(|position| {
             let channel = order[position];
             let max = maps[channel].max_rank();
@@ -125,11 +125,11 @@ fn code_with<C: BitCoder, const E: usize, const N: usize>(
 }
 
 /// Codes the samples of one pixel.
-fn code_pixel<C: BitCoder, const E: usize, const N: usize>(
+fn code_pixel<C: BitCoder, const E: usize, const N: usize, const M: usize>(
     coder: &mut C,
     planes: &mut Planes,
     field: &mut Field,
-    models: &mut [ChannelModel<E, N>],
+    models: &mut [ChannelModel<E, N, M>],
     x: usize,
     y: usize,
 ) -> Result<()> {

@@ -22,11 +22,11 @@ const SCALES: usize = 16;
 type Counter = CountedBit<255>;
 
 /// The models of one channel's decisions: `E` experts, and counters that fill
-/// the `N` inputs of the mixers, with the last one constant.
-pub(crate) struct NodeModels<const E: usize, const N: usize> {
+/// the `N` inputs of `M` mixers, with the last input constant.
+pub(crate) struct NodeModels<const E: usize, const N: usize, const M: usize> {
     counters: Vec<[Counter; NODES]>,
     inputs: Inputs<N>,
-    mixer: MixerStack<N, 3>,
+    mixer: MixerStack<N, M>,
     apm_scale: Apm,
     apm_value: Apm,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Selection {
     value: usize,
 }
 
-impl<const E: usize, const N: usize> NodeModels<E, N> {
+impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
     /// Counters per decision.
     const CONTEXTS: usize = if N == 16 { 8 } else { CONTEXTS_MAX };
 
@@ -54,7 +54,11 @@ impl<const E: usize, const N: usize> NodeModels<E, N> {
         NodeModels {
             counters: vec![Default::default(); Self::CONTEXTS * CONTEXT_SIZE],
             inputs: Inputs::new(),
-            mixer: MixerStack::new([NODES * SCALES, NODES * 64, NODES * 256], NODES, parameters),
+            mixer: MixerStack::new(
+                first_of([NODES * SCALES, NODES * 64, NODES * 256]),
+                NODES,
+                parameters,
+            ),
             apm_scale: Apm::new(NODES * 64, 255),
             apm_value: Apm::new(NODES * 256, 255),
         }
@@ -81,11 +85,11 @@ impl<const E: usize, const N: usize> NodeModels<E, N> {
             *input = stretch(self.counters[slot][node].p1_q16()) as i16;
         }
         inputs[N - 1] = 256;
-        let sets = [
+        let sets = first_of([
             node * SCALES + (selection.scale / 3).min(SCALES - 1),
             node * 64 + selection.texture,
             node * 256 + selection.crossed,
-        ];
+        ]);
         let odds = self.mixer.mix(&self.inputs, sets, node);
         let p_mixed = self.mixer.p1_q16();
         let p_scale = self.apm_scale.refine(odds, node * 64 + selection.scale);
@@ -181,4 +185,10 @@ impl Selection {
     pub(crate) fn scale(&self) -> usize {
         self.scale
     }
+}
+
+/// The first `M` of the contexts.
+#[inline(always)]
+fn first_of<const M: usize>(contexts: [usize; 3]) -> [usize; M] {
+    std::array::from_fn(|i| contexts[i])
 }

@@ -51,10 +51,10 @@ pub(crate) fn contains(set: &ValueSet, value: i32) -> bool {
 }
 
 /// The stage for the last channel of a picture.
-pub(crate) struct SeenStage<const E: usize, const N: usize> {
+pub(crate) struct SeenStage<const E: usize, const N: usize, const M: usize> {
     sets: Vec<ValueSet>,
     key: usize,
-    nodes: NodeModels<E, N>,
+    nodes: NodeModels<E, N, M>,
     flags: FlagModels,
 }
 
@@ -136,7 +136,7 @@ fn window(set: &ValueSet, low: i32) -> u64 {
     word(index) >> shift | upper
 }
 
-impl<const E: usize, const N: usize> SeenStage<E, N> {
+impl<const E: usize, const N: usize, const M: usize> SeenStage<E, N, M> {
     pub(crate) fn new() -> Self {
         SeenStage {
             sets: vec![[0; 4]; 1 << 16],

@@ -68,10 +68,10 @@ impl<'a, const E: usize> Tree<'a, E> {
 
     /// Codes `value`, or decodes it.
     #[inline]
-    pub(crate) fn code<C: BitCoder, const N: usize>(
+    pub(crate) fn code<C: BitCoder, const N: usize, const M: usize>(
         &self,
         coder: &mut C,
-        models: &mut NodeModels<E, N>,
+        models: &mut NodeModels<E, N, M>,
         value: i32,
     ) -> Result<i32> {
         let centre = self.dist.centre;
@@ -94,10 +94,10 @@ impl<'a, const E: usize> Tree<'a, E> {
             models.code(coder, self.selection, value > centre, NODE_SIDE, &odds)?
         };
         if above {
-            let distance = self.distance::<C, N, true>(coder, models, high, value - centre)?;
+            let distance = self.distance::<C, N, M, true>(coder, models, high, value - centre)?;
             Ok(centre + distance)
         } else {
-            let distance = self.distance::<C, N, false>(coder, models, low, centre - value)?;
+            let distance = self.distance::<C, N, M, false>(coder, models, low, centre - value)?;
             Ok(centre - distance)
         }
     }
@@ -124,10 +124,10 @@ impl<'a, const E: usize> Tree<'a, E> {
 
     /// Codes a distance of at least 1 on one side. `near` are the tails at
     /// distance 1.
-    fn distance<C: BitCoder, const N: usize, const ABOVE: bool>(
+    fn distance<C: BitCoder, const N: usize, const M: usize, const ABOVE: bool>(
         &self,
         coder: &mut C,
-        models: &mut NodeModels<E, N>,
+        models: &mut NodeModels<E, N, M>,
         mut near: Tails<E>,
         distance: i32,
     ) -> Result<i32> {
@@ -143,7 +143,7 @@ impl<'a, const E: usize> Tree<'a, E> {
             let width = 1i32 << (self.width_log2 + doublings).min(16);
             let to = from + width;
             if to > most {
-                return self.within::<C, N, ABOVE>(coder, models, from, most + 1, distance);
+                return self.within::<C, N, M, ABOVE>(coder, models, from, most + 1, distance);
             }
             let far = self.tails_at::<ABOVE>(to);
             let odds = each(|e| {
@@ -156,7 +156,7 @@ impl<'a, const E: usize> Tree<'a, E> {
             let node = step_node::<ABOVE>(step.min(STEPS - 1));
             let known = width == 1 && self.is_excluded(self.at::<ABOVE>(from));
             if !known && !models.code(coder, self.selection, distance >= to, node, &odds)? {
-                return self.within::<C, N, ABOVE>(coder, models, from, to, distance);
+                return self.within::<C, N, M, ABOVE>(coder, models, from, to, distance);
             }
             near = far;
             from = to;
@@ -165,10 +165,10 @@ impl<'a, const E: usize> Tree<'a, E> {
     }
 
     /// Codes which of `from..to` the distance is.
-    fn within<C: BitCoder, const N: usize, const ABOVE: bool>(
+    fn within<C: BitCoder, const N: usize, const M: usize, const ABOVE: bool>(
         &self,
         coder: &mut C,
-        models: &mut NodeModels<E, N>,
+        models: &mut NodeModels<E, N, M>,
         mut from: i32,
         mut to: i32,
         distance: i32,
