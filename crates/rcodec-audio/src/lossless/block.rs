@@ -18,7 +18,7 @@
 
 use super::bytes::{ByteReader, write_varint};
 use super::channel::{ChannelPass, Places};
-use super::decision_mixer::{DecisionMixer, MediumMixer, NarrowMixer, WideMixer};
+use super::decision_mixer::{DecisionMixer, MediumMixer, NarrowMixer, QuickMixer, WideMixer};
 use super::float::FloatForm;
 use super::packing;
 use super::predictor::{Plane, Predictor};
@@ -191,6 +191,7 @@ impl<'a> BlockCoder<'a> {
             frames: self.frames,
         };
         match self.preset.mixing {
+            Mixing::Quick => self.engine.run(pass.with(QuickMixer::new())),
             Mixing::Narrow => self.engine.run(pass.with(NarrowMixer::new())),
             Mixing::Medium => self.engine.run(pass.with(MediumMixer::new())),
             Mixing::Wide => self.engine.run(pass.with(WideMixer::new())),

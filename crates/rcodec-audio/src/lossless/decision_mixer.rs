@@ -1,7 +1,7 @@
 //! Mixers for the decisions of the residual coder, from quick to thorough.
 
 use super::residual::{DISTANCES, EXCESSES};
-use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, MixerStack, StackParameters};
+use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash};
 
 /// Decisions are of three kinds.
 const KINDS: usize = 3;
@@ -13,6 +13,8 @@ pub(crate) trait DecisionMixer {
     const LAPLACE: usize;
     /// How many counter tables are asked; they are the next inputs.
     const TABLES: usize;
+    /// Whether signs are modelled.
+    const SIGNS: bool = true;
 
     fn new() -> Self;
 
@@ -31,6 +33,35 @@ const RATE: LearningRate = LearningRate::falling(1000, 150, 8);
 
 /// What is set in the last input.
 const BIAS_Q8: i32 = 256;
+
+/// The mean of two counters; signs as they are.
+#[derive(Clone)]
+pub(crate) struct QuickMixer {
+    logits_q8: [i32; 2],
+}
+
+impl DecisionMixer for QuickMixer {
+    const LAPLACE: usize = 0;
+    const TABLES: usize = 2;
+    const SIGNS: bool = false;
+
+    fn new() -> Self {
+        QuickMixer { logits_q8: [0; 2] }
+    }
+
+    #[inline(always)]
+    fn set(&mut self, index: usize, logit_q8: i32) {
+        self.logits_q8[index] = logit_q8;
+    }
+
+    #[inline(always)]
+    fn mix(&mut self, _contexts: [usize; 3]) -> u32 {
+        squash((self.logits_q8[0] + self.logits_q8[1]) >> 1)
+    }
+
+    #[inline(always)]
+    fn update(&mut self, _bit: bool) {}
+}
 
 /// Seven inputs, one set of weights for each distance.
 #[derive(Clone)]

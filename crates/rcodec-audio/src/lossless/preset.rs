@@ -34,6 +34,7 @@ pub(crate) struct RegressionShape {
 /// How much is spent on mixing the decisions of the residual coder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mixing {
+    Quick,
     Narrow,
     Medium,
     Wide,
@@ -93,7 +94,7 @@ impl Preset {
                 regression(64, 0.998, [12, 8, 4]),
                 None,
                 vec![nlms(16, 2500)],
-                Mixing::Narrow,
+                Mixing::Quick,
             ),
             2 => (
                 regression(32, 0.998, [16, 16, 7]),

@@ -194,6 +194,7 @@ impl<M: DecisionMixer> ResidualCoder<M> {
             negative = match (context.can_fall, context.can_rise) {
                 (true, false) => true,
                 (false, true) => false,
+                _ if !M::SIGNS => coder.code_bit(residual < 0, 1 << 15)?,
                 _ => self
                     .sign
                     .code(coder, residual < 0, low, self.levels.medium, context)?,
