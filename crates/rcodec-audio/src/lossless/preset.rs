@@ -121,7 +121,7 @@ impl Preset {
             ),
             5 => (
                 regression(4, 0.998, [32, 32, 15]),
-                Some(regression(8, 0.9995, [32, 32, 7])),
+                Some(regression(16, 0.9995, [32, 32, 7])),
                 vec![
                     nlms(1024, 98),
                     nlms(256, 700),
