@@ -23,19 +23,36 @@ fn random(state: &mut u64) -> u64 {
     *state
 }
 
-/// Symbols drawn from the tables with which they are coded, and the scales.
-fn table_data(tables: &ParametricTables) -> Vec<(u32, usize)> {
+/// 64 Laplace tables of 129 symbols, scales 0.11 to 32.
+fn narrow_tables() -> Vec<Cdf> {
+    let table = |step: i32| {
+        let scale = 0.11 * (32f64 / 0.11).powf(f64::from(step) / 63.0);
+        let below = |x: f64| {
+            let tail = 0.5 * (-x.abs() / scale).exp();
+            if x < 0.0 { tail } else { 1.0 - tail }
+        };
+        let mut sums: Vec<u32> = (0..129)
+            .map(|i| (below(f64::from(i) - 64.5) * 65_407.0) as u32 + i as u32)
+            .collect();
+        sums[0] = 0;
+        sums.push(65_536);
+        Cdf::from_cumulative(&sums).unwrap()
+    };
+    (0..64).map(table).collect()
+}
+
+/// Symbols drawn from the tables with which they are coded, and the tables'
+/// numbers.
+fn table_data(tables: &[Cdf]) -> Vec<(u32, usize)> {
+    let sums: Vec<Vec<u32>> = tables.iter().map(|t| t.cumulative().collect()).collect();
     let mut state = 88_172_645_463_325_252;
-    let sums: Vec<Vec<u32>> = (0..SCALES)
-        .map(|step| tables.table(step, 0).0.cumulative().collect())
-        .collect();
     (0..SYMBOLS)
         .map(|_| {
             let r = random(&mut state);
-            let step = (r >> 40) as usize % SCALES;
+            let table = (r >> 40) as usize % tables.len();
             let quantile = r as u32 & 0xffff;
-            let symbol = sums[step].partition_point(|&c| c <= quantile) - 1;
-            (symbol as u32, step)
+            let symbol = sums[table].partition_point(|&c| c <= quantile) - 1;
+            (symbol as u32, table)
         })
         .collect()
 }
@@ -51,67 +68,73 @@ fn byte_data() -> Vec<u8> {
         .collect()
 }
 
-fn code_symbols<C: BitCoder>(coder: &mut C, tables: &[&Cdf], data: &[(u32, usize)]) -> u32 {
+fn code_symbols<C: BitCoder>(coder: &mut C, tables: &[Cdf], data: &[(u32, usize)]) -> u32 {
     let mut sum = 0u32;
-    for &(symbol, step) in data {
-        sum = sum.wrapping_add(coder.code_cdf(symbol, tables[step]).unwrap());
+    for &(symbol, table) in data {
+        sum = sum.wrapping_add(coder.code_cdf(symbol, &tables[table]).unwrap());
     }
     sum
 }
 
 fn tables(c: &mut Criterion) {
+    bench_tables(c, "symbols, 129 to a table", &narrow_tables());
     let parametric = ParametricTables::new(Family::Laplace, 1).unwrap();
-    let tables: Vec<&Cdf> = (0..SCALES).map(|s| parametric.table(s, 0).0).collect();
-    let data = table_data(&parametric);
+    let wide: Vec<Cdf> = (0..SCALES)
+        .map(|step| parametric.table(step, 0).0.clone())
+        .collect();
+    bench_tables(c, "symbols, parametric tables", &wide);
+    c.bench_function("build 64 Gaussian tables", |b| {
+        b.iter(|| ParametricTables::new(Family::Gaussian, 1).unwrap());
+    });
+}
+
+fn bench_tables(c: &mut Criterion, name: &str, tables: &[Cdf]) {
+    let data = table_data(tables);
     let mut encoder = RangeBitEncoder::new();
-    let sum = code_symbols(&mut encoder, &tables, &data);
+    let sum = code_symbols(&mut encoder, tables, &data);
     let range = encoder.finish();
     let mut encoder = AnsEncoder::new();
-    code_symbols(&mut encoder, &tables, &data);
+    code_symbols(&mut encoder, tables, &data);
     let ans = encoder.finish();
 
-    let mut group = c.benchmark_group("table symbols");
+    let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(SYMBOLS as u64));
     group.bench_function("range encode", |b| {
         b.iter(|| {
             let mut encoder = RangeBitEncoder::new();
-            code_symbols(&mut encoder, &tables, &data);
+            code_symbols(&mut encoder, tables, &data);
             encoder.finish()
         });
     });
     group.bench_function("range decode", |b| {
         b.iter(|| {
             let mut decoder = RangeBitDecoder::new(black_box(&range));
-            assert_eq!(code_symbols(&mut decoder, &tables, &data), sum);
+            assert_eq!(code_symbols(&mut decoder, tables, &data), sum);
             decoder.finish().unwrap();
         });
     });
     group.bench_function("ans encode", |b| {
         b.iter(|| {
             let mut encoder = AnsEncoder::new();
-            code_symbols(&mut encoder, &tables, &data);
+            code_symbols(&mut encoder, tables, &data);
             encoder.finish()
         });
     });
     group.bench_function("ans decode", |b| {
         b.iter(|| {
             let mut decoder = AnsDecoder::new(black_box(&ans)).unwrap();
-            assert_eq!(code_symbols(&mut decoder, &tables, &data), sum);
+            assert_eq!(code_symbols(&mut decoder, tables, &data), sum);
             decoder.finish().unwrap();
         });
     });
     group.bench_function("cost", |b| {
         b.iter(|| {
             let mut cost = CostEstimator::new();
-            code_symbols(&mut cost, &tables, &data);
+            code_symbols(&mut cost, tables, &data);
             cost.bytes()
         });
     });
     group.finish();
-
-    c.bench_function("build 64 Gaussian tables", |b| {
-        b.iter(|| ParametricTables::new(Family::Gaussian, 1).unwrap());
-    });
 }
 
 fn code_bytes<C: BitCoder, M: BitModel>(coder: &mut C, data: &[u8]) -> u32 {

@@ -17,12 +17,12 @@ const LOOKUP_BITS: u32 = 8;
 /// probability of at least 1 of 65536, and they sum to 65536.
 ///
 /// Decoding a symbol takes one look into a table of 256 entries and a short
-/// scan. A table takes 512 bytes and 2 for each symbol.
+/// scan. A table takes 512 bytes and 4 for each symbol.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cdf {
-    /// `last[s + 1]` is the last quantile of symbol `s`, so `last[s] + 1` (of
-    /// 16 bits: `last[0]` is 65535) is its first.
-    last: Box<[u16]>,
+    /// For each symbol its first quantile in the low half, and their number
+    /// less 1 in the high half.
+    spans: Box<[u32]>,
     /// For each group of 256 quantiles, the symbol of the first one.
     lookup: Box<[u16; 1 << LOOKUP_BITS]>,
 }
@@ -89,9 +89,9 @@ impl Cdf {
             *entry = symbol as u16;
         }
         Ok(Cdf {
-            last: cumulative
-                .iter()
-                .map(|&c| (c as u16).wrapping_sub(1))
+            spans: cumulative
+                .windows(2)
+                .map(|pair| pair[0] | (pair[1] - pair[0] - 1) << 16)
                 .collect(),
             lookup,
         })
@@ -99,7 +99,7 @@ impl Cdf {
 
     /// The number of symbols.
     pub fn len(&self) -> usize {
-        self.last.len() - 1
+        self.spans.len()
     }
 
     /// Never true: a table has at least one symbol.
@@ -114,45 +114,33 @@ impl Cdf {
     }
 
     /// The cumulative sums, from 0 to 65536: one more than there are symbols.
-    pub fn cumulative(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
-        // As `last[0]` is -1, so to speak, only the first one is 0.
-        self.last
+    pub fn cumulative(&self) -> impl Iterator<Item = u32> + '_ {
+        let ends = self
+            .spans
             .iter()
-            .enumerate()
-            .map(|(i, &last)| if i == 0 { 0 } else { u32::from(last) + 1 })
-    }
-
-    /// Begin and size of the quantiles between two entries of `last`.
-    #[inline(always)]
-    fn between(before: u16, last: u16) -> (u32, u32) {
-        let left = before.wrapping_add(1);
-        (u32::from(left), u32::from(last.wrapping_sub(left)) + 1)
+            .map(|span| (span & 0xffff) + (span >> 16) + 1);
+        std::iter::once(0).chain(ends)
     }
 
     /// Begin and size of a symbol's quantiles.
     #[inline(always)]
     pub(crate) fn span(&self, symbol: u32) -> Option<(u32, u32)> {
-        let symbol = symbol as usize;
-        let last = *self.last.get(symbol.checked_add(1)?)?;
-        let before = *self.last.get(symbol)?;
-        Some(Self::between(before, last))
+        let span = *self.spans.get(symbol as usize)?;
+        Some((span & 0xffff, (span >> 16) + 1))
     }
 
     /// The symbol of a quantile, with begin and size of its quantiles.
     #[inline(always)]
     pub(crate) fn lookup(&self, quantile: u32) -> (u32, u32, u32) {
-        let quantile = quantile as u16;
-        let group = usize::from(quantile >> (PRECISION - LOOKUP_BITS));
+        let quantile = quantile & 0xffff;
+        let group = (quantile >> (PRECISION - LOOKUP_BITS)) as usize;
         let mut symbol = usize::from(self.lookup[group]);
-        let mut before = self.last[symbol];
-        let mut last = self.last[symbol + 1];
-        while last < quantile {
+        let mut span = self.spans[symbol];
+        while quantile - (span & 0xffff) > span >> 16 {
             symbol += 1;
-            before = last;
-            last = self.last[symbol + 1];
+            span = self.spans[symbol];
         }
-        let (left, probability) = Self::between(before, last);
-        (symbol as u32, left, probability)
+        (symbol as u32, span & 0xffff, (span >> 16) + 1)
     }
 }
 
