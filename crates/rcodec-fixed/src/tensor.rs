@@ -56,11 +56,6 @@ impl Shape {
             .filter(|&values| values <= (isize::MAX / 16) as usize)
             .ok_or(Error::Limit("tensor size"))
     }
-
-    /// Number of positions: `height · width`.
-    pub fn positions(&self) -> usize {
-        self.height * self.width
-    }
 }
 
 /// A tensor: values, extents, and the scale of the values.
