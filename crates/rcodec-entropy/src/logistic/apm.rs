@@ -12,16 +12,15 @@ const STEP_Q8: u32 = 176;
 /// was really worth, in each context.
 ///
 /// For each context it keeps the observed probability at 33 points of the
-/// logistic domain and interpolates; the point next to a prediction learns from
-/// the bit (both points around it, equally or by their distance, were measured
-/// to be no better). Put it behind a mixer, and average its answer with the
+/// logistic domain and interpolates; the two points around a prediction learn
+/// from the bit. Put it behind a mixer, and average its answer with the
 /// mixer's, since it starts out knowing nothing about its contexts.
 #[derive(Debug, Clone)]
 pub struct Apm {
     /// Probability in the upper 22 bits, count in the lower 10.
     points: Vec<[u32; POINTS]>,
     context: usize,
-    nearest: usize,
+    low_point: usize,
     limit: u32,
 }
 
@@ -34,12 +33,12 @@ impl Apm {
         for (j, point) in row.iter_mut().enumerate() {
             let x_q8 = (j as i32 - 16) * STEP_Q8 as i32;
             // The identity counts as a few observations.
-            *point = squash(x_q8) << 16 | 12.min(limit);
+            *point = squash(x_q8) << 16 | 6.min(limit);
         }
         Apm {
             points: vec![row; contexts.max(1)],
             context: 0,
-            nearest: 0,
+            low_point: 0,
             limit: limit.clamp(1, 1023),
         }
     }
@@ -52,7 +51,7 @@ impl Apm {
         let low_point = (position / STEP_Q8) as usize;
         let weight = position % STEP_Q8;
         self.context = context.min(self.points.len() - 1);
-        self.nearest = low_point + usize::from(weight > STEP_Q8 / 2);
+        self.low_point = low_point;
         let row = &self.points[self.context];
         let (low, high) = (row[low_point] >> 10, row[low_point + 1] >> 10);
         // 22 bits times 176 stay below 2^30.
@@ -63,8 +62,10 @@ impl Apm {
     /// Learns the bit that came after the last [`refine`](Self::refine).
     #[inline(always)]
     pub fn update(&mut self, bit: bool) {
-        let point = &mut self.points[self.context][self.nearest];
-        *point = counted_update(*point, bit, self.limit);
+        let row = &mut self.points[self.context];
+        for point in &mut row[self.low_point..self.low_point + 2] {
+            *point = counted_update(*point, bit, self.limit);
+        }
     }
 }
 
