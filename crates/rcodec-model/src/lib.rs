@@ -12,6 +12,7 @@ pub mod graph;
 mod model;
 pub mod quantize;
 mod record;
+pub mod registry;
 pub mod run;
 mod tensor;
 #[cfg(test)]

@@ -27,6 +27,8 @@
 mod layer;
 mod plan;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 use crate::check::ValueInfo;
