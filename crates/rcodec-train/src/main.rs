@@ -1,0 +1,3 @@
+//! The program `rcodec-train`.
+
+fn main() {}
