@@ -10,5 +10,6 @@
 
 pub mod data;
 pub mod graph;
+pub mod nn;
 pub mod random;
 pub mod recipe;
