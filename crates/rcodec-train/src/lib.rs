@@ -10,6 +10,8 @@
 
 pub mod data;
 pub mod graph;
+pub mod lossy;
 pub mod nn;
+pub mod quant;
 pub mod random;
 pub mod recipe;
