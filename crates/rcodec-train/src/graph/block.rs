@@ -8,7 +8,7 @@ const HIDDEN_MAX: f32 = 16.0;
 const HIDDEN_Q: u8 = 9;
 /// The last layer of a branch begins this much smaller than usual, so that a
 /// network begins close to its linear part.
-const BRANCH_SCALE: f32 = 0.1;
+const BRANCH_SCALE: f32 = 0.01;
 
 /// `B(C)`, in the input's format:
 ///

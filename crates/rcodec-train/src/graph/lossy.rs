@@ -34,7 +34,7 @@ pub const SCALE_Q: u8 = 8;
 /// Steps in which latents are decoded.
 pub const STEPS: usize = 4;
 /// Noise of weights that begin at given values.
-const NOISE: f32 = 0.01;
+const NOISE: f32 = 0.001;
 
 /// All graphs of a model, and the layout of their weights.
 #[derive(Clone, Debug, PartialEq)]

@@ -77,7 +77,7 @@ fn an_untrained_model_is_a_block_transform() {
     // Higher quality costs more and is better; all of it in a sane range.
     assert!(bpp[0] < bpp[1] && mse[0] > mse[1], "{bpp:?} {mse:?}");
     assert!(bpp[1] < 1.0, "{bpp:?}");
-    assert!(mse[1] < 60.0, "{mse:?}");
+    assert!(mse[1] < 100.0, "{mse:?}");
     let (quantized_bits, quantized_mse) = code(true);
     for i in 0..2 {
         let change = (quantized_bits[i] / bits[i] - 1.0).abs();
