@@ -8,6 +8,7 @@
 //!
 //! The only crate that sees burn; nothing else of rcodec depends on it.
 
+pub mod cli;
 pub mod data;
 pub mod graph;
 pub mod lossy;
@@ -15,3 +16,4 @@ pub mod nn;
 pub mod quant;
 pub mod random;
 pub mod recipe;
+pub mod train;

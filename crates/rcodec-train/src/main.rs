@@ -1,3 +1,13 @@
 //! The program `rcodec-train`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match rcodec_train::cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rcodec-train: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -46,6 +46,8 @@ impl Picture {
 /// One file: where it is, and its picture once somebody asked for it.
 #[derive(Debug)]
 struct Entry {
+    /// Of the file's content.
+    hash: [u8; 32],
     path: PathBuf,
     picture: OnceLock<Option<Picture>>,
 }
@@ -81,7 +83,11 @@ impl Collection {
                 &mut train
             };
             let picture = OnceLock::new();
-            part.entries.push(Entry { path, picture });
+            part.entries.push(Entry {
+                hash,
+                path,
+                picture,
+            });
         }
         Ok((train, held_out))
     }
@@ -91,11 +97,21 @@ impl Collection {
         let entries = pictures
             .into_iter()
             .map(|picture| Entry {
+                hash: *blake3::hash(&picture.rgb).as_bytes(),
                 path: PathBuf::new(),
                 picture: OnceLock::from(Some(picture)),
             })
             .collect();
         Collection { entries }
+    }
+
+    /// Hash of the files' hashes, hexadecimal: what was trained on.
+    pub fn content_hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for entry in &self.entries {
+            hasher.update(&entry.hash);
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Number of files.

@@ -1,6 +1,6 @@
 //! The kernels as direct loops over a CPU's memory.
 
-use super::{Columns, Finish, Kernels, Window};
+use super::{ADAM_EPSILON, Adam, AdamStep, Columns, Finish, Kernels, Window};
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::ops::FloatTensor;
@@ -308,7 +308,56 @@ fn gate_backward<T: Real>(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
     tensor(out, &x.dims)
 }
 
+/// A tensor's values, to be changed; only `f32`.
+fn into_values(tensor: FlexTensor) -> Vec<f32> {
+    match tensor.into_data().into_vec() {
+        Ok(values) => values,
+        Err(error) => panic!("optimiser state that is not f32: {error:?}"),
+    }
+}
+
+fn adamw(
+    state: Adam<FlexTensor>,
+    grad: FlexTensor,
+    decays: FlexTensor,
+    step: &AdamStep,
+) -> Adam<FlexTensor> {
+    let (grad, decays) = (View::new(grad), View::new(decays));
+    let mut weights = into_values(state.weights);
+    let mut means = into_values(state.mean);
+    let mut squares = into_values(state.square);
+    let mut emas = into_values(state.ema);
+    let given = grad.values::<f32>().iter().zip(decays.values::<f32>());
+    let moments = means.iter_mut().zip(&mut squares);
+    let averaged = weights.iter_mut().zip(&mut emas);
+    for (((grad, decay), (mean, square)), (weight, ema)) in given.zip(moments).zip(averaged) {
+        let grad = grad * step.grad_scale;
+        *mean = *mean * step.beta1 + grad * (1.0 - step.beta1);
+        *square = *square * step.beta2 + grad * grad * (1.0 - step.beta2);
+        let length = square.sqrt() * step.square_scale + ADAM_EPSILON;
+        let kept = *weight * (1.0 - decay * step.weight_decay);
+        *weight = kept - *mean / length * step.rate;
+        *ema = *ema * step.ema_decay + *weight * (1.0 - step.ema_decay);
+    }
+    let dims = grad.dims;
+    Adam {
+        weights: tensor(weights, &dims),
+        mean: tensor(means, &dims),
+        square: tensor(squares, &dims),
+        ema: tensor(emas, &dims),
+    }
+}
+
 impl Kernels for Flex {
+    fn adamw(
+        state: Adam<FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        decays: FloatTensor<Self>,
+        step: &AdamStep,
+    ) -> Adam<FloatTensor<Self>> {
+        adamw(state, grad, decays, step)
+    }
+
     fn unfold(x: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
         dispatch!(x, unfold(x, window))
     }

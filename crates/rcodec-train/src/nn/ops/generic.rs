@@ -1,7 +1,7 @@
 //! The kernels from burn's own operations, for any backend. They are also
 //! what the faster ones are tested against.
 
-use super::{Columns, Finish, Window, unwrap, wrap};
+use super::{ADAM_EPSILON, Adam, AdamStep, Columns, Finish, Window, unwrap, wrap};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -144,4 +144,27 @@ pub(super) fn gate_backward<B: Backend>(x: FloatTensor<B>, grad: FloatTensor<B>)
     let (a, b) = halves(wrap::<B, 2>(x));
     let grad = wrap::<B, 2>(grad);
     unwrap(Tensor::cat(vec![grad.clone() * b, grad * a], 1))
+}
+
+pub(super) fn adamw<B: Backend>(
+    state: Adam<FloatTensor<B>>,
+    grad: FloatTensor<B>,
+    decays: FloatTensor<B>,
+    step: &AdamStep,
+) -> Adam<FloatTensor<B>> {
+    let grad = wrap::<B, 1>(grad) * step.grad_scale;
+    let (weights, mean) = (wrap::<B, 1>(state.weights), wrap::<B, 1>(state.mean));
+    let (square, ema) = (wrap::<B, 1>(state.square), wrap::<B, 1>(state.ema));
+    let mean = mean * step.beta1 + grad.clone() * (1.0 - step.beta1);
+    let square = square * step.beta2 + grad.powi_scalar(2) * (1.0 - step.beta2);
+    let length = square.clone().sqrt() * step.square_scale + ADAM_EPSILON;
+    let kept = (wrap::<B, 1>(decays) * -step.weight_decay).add_scalar(1.0);
+    let weights = weights * kept - mean.clone() / length * step.rate;
+    let ema = ema * step.ema_decay + weights.clone() * (1.0 - step.ema_decay);
+    Adam {
+        weights: unwrap(weights),
+        mean: unwrap(mean),
+        square: unwrap(square),
+        ema: unwrap(ema),
+    }
 }

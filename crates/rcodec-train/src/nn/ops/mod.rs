@@ -74,6 +74,41 @@ pub struct Columns {
     pub gates: Option<Finish>,
 }
 
+/// Weights and what the optimiser knows of them, each one flat vector.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Adam<T> {
+    /// The weights.
+    pub weights: T,
+    /// Mean of gradients.
+    pub mean: T,
+    /// Mean of their squares.
+    pub square: T,
+    /// Averaged weights.
+    pub ema: T,
+}
+
+/// The numbers of one step of AdamW (Loshchilov and Hutter, 2019).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// Factor of the gradients, which clips their norm.
+    pub grad_scale: f32,
+    /// Decay of the mean.
+    pub beta1: f32,
+    /// Decay of the squares.
+    pub beta2: f32,
+    /// Learning rate over the mean's bias correction.
+    pub rate: f32,
+    /// `1 / sqrt` of the squares' bias correction.
+    pub square_scale: f32,
+    /// Share of a weight that is taken off, where weights decay.
+    pub weight_decay: f32,
+    /// Decay of the averaged weights.
+    pub ema_decay: f32,
+}
+
+/// Keeps the division of AdamW finite.
+pub const ADAM_EPSILON: f32 = 1e-8;
+
 /// Forward and backward passes on tensors without history.
 pub trait Kernels: Backend {
     /// `[n][h][w][c]` to `[n][h'][w'][k·k·c]`.
@@ -129,9 +164,21 @@ pub trait Kernels: Backend {
     fn gate_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
         generic::gate_backward::<Self>(x, grad)
     }
+
+    /// One step of AdamW and of the averaged weights.
+    fn adamw(
+        state: Adam<FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        decays: FloatTensor<Self>,
+        step: &AdamStep,
+    ) -> Adam<FloatTensor<Self>> {
+        generic::adamw::<Self>(state, grad, decays, step)
+    }
 }
 
 /// The differentiable operations.
+///
+/// Gradients flow through rounding as if it were not there.
 pub trait TrainBackend: Backend {
     /// See [`Kernels::unfold`].
     fn unfold_op(x: FloatTensor<Self>, window: Window) -> FloatTensor<Self>;
@@ -214,6 +261,28 @@ pub fn finish<B: TrainBackend>(
 /// [`Kernels::gate`] of tensors.
 pub fn gate<B: TrainBackend>(x: Tensor<B, 2>, finish: Finish) -> Tensor<B, 2> {
     wrap::<B, 2>(B::gate_op(unwrap(x), finish))
+}
+
+/// [`Kernels::adamw`] of tensors.
+pub fn adamw<B: Kernels>(
+    state: Adam<Tensor<B, 1>>,
+    grad: Tensor<B, 1>,
+    decays: Tensor<B, 1>,
+    step: &AdamStep,
+) -> Adam<Tensor<B, 1>> {
+    let state = Adam {
+        weights: unwrap(state.weights),
+        mean: unwrap(state.mean),
+        square: unwrap(state.square),
+        ema: unwrap(state.ema),
+    };
+    let state = B::adamw(state, unwrap(grad), unwrap(decays), step);
+    Adam {
+        weights: wrap::<B, 1>(state.weights),
+        mean: wrap::<B, 1>(state.mean),
+        square: wrap::<B, 1>(state.square),
+        ema: wrap::<B, 1>(state.ema),
+    }
 }
 
 #[cfg(all(test, feature = "flex"))]

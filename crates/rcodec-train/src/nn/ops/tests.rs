@@ -2,6 +2,7 @@ use super::*;
 use crate::random::{Purpose, Random};
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::TensorData;
+use burn::tensor::ops::FloatTensorOps;
 
 type Primitive = FloatTensor<Flex>;
 
@@ -141,4 +142,30 @@ fn gradients_are_slopes() {
         let weight = x.slice([0..9, 0..4]) + spread(random(&[9, 4], 11));
         depthwise(image, weight).reshape([12, 4])
     });
+}
+
+#[test]
+fn both_optimisers_are_adamw() {
+    let step = AdamStep {
+        grad_scale: 0.5,
+        beta1: 0.9,
+        beta2: 0.99,
+        rate: 0.1,
+        square_scale: 2.0,
+        weight_decay: 0.2,
+        ema_decay: 0.7,
+    };
+    let state = || Adam {
+        weights: random(&[50], 1),
+        mean: random(&[50], 2),
+        square: Flex::float_abs(random(&[50], 3)),
+        ema: random(&[50], 4),
+    };
+    let (grad, decays) = (random(&[50], 5), random(&[50], 6));
+    let a = Flex::adamw(state(), grad.clone(), decays.clone(), &step);
+    let b = generic::adamw::<Flex>(state(), grad, decays, &step);
+    assert_close(a.weights, b.weights);
+    assert_close(a.mean, b.mean);
+    assert_close(a.square, b.square);
+    assert_close(a.ema, b.ema);
 }
