@@ -1,0 +1,161 @@
+//! The command line.
+
+use crate::recipe::Recipe;
+use crate::train::{Options, train};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rcodec_core::{Error, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Trains the networks of rcodec and exports them as integer models.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    train: Option<TrainArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows what a recipe makes: weights and multiply-adds of each part.
+    Describe {
+        /// The recipe.
+        recipe: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct TrainArgs {
+    /// The recipe, a TOML file.
+    recipe: PathBuf,
+    /// Folder of pictures; a tenth of them is held out for validation.
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder for checkpoints and validation.csv.
+    #[arg(long)]
+    out: PathBuf,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Go on from the latest checkpoint in the output folder.
+    #[arg(long)]
+    resume: bool,
+    /// Stop after about this many minutes, with a checkpoint.
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Stop after this step, with a checkpoint.
+    #[arg(long)]
+    until: Option<u64>,
+    /// Minutes between checkpoints.
+    #[arg(long, default_value_t = 5.0)]
+    checkpoint_minutes: f64,
+    /// Threads that share a batch; all CPUs if not given, 1 on a GPU.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Threads that prepare batches.
+    #[arg(long)]
+    loaders: Option<usize>,
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// This machine's CPU.
+    Cpu,
+    /// The first NVIDIA GPU; needs a build with the feature `cuda`.
+    Cuda,
+}
+
+/// Parses the arguments and does what they say.
+pub fn run() -> Result<()> {
+    let cli = Cli::parse();
+    match (cli.command, cli.train) {
+        (Some(Command::Describe { recipe }), _) => describe(&Recipe::read(&recipe)?),
+        (None, Some(args)) => run_training(&args),
+        (None, None) => Err(Error::parameter("a recipe or a command is needed")),
+    }
+}
+
+fn run_training(args: &TrainArgs) -> Result<()> {
+    let recipe = Recipe::read(&args.recipe)?;
+    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let minutes = |minutes: f64| {
+        Duration::try_from_secs_f64(minutes * 60.0)
+            .map_err(|error| Error::Parameter(format!("{minutes} minutes: {error}")))
+    };
+    let (workers, loaders) = match args.device {
+        Device::Cpu => (cpus, 1),
+        Device::Cuda => (1, cpus.saturating_sub(2).max(1)),
+    };
+    let options = Options {
+        data: args.data.clone(),
+        out: args.out.clone(),
+        resume: args.resume,
+        time: args.minutes.map(minutes).transpose()?,
+        until: args.until,
+        checkpoint_every: minutes(args.checkpoint_minutes)?,
+        workers: args.workers.unwrap_or(workers),
+        loaders: args.loaders.unwrap_or(loaders),
+        device_name: format!("{:?}", args.device).to_lowercase(),
+    };
+    match args.device {
+        Device::Cpu => train_on_cpu(&recipe, options),
+        Device::Cuda => train_on_cuda(&recipe, options),
+    }
+}
+
+#[cfg(feature = "flex")]
+fn train_on_cpu(recipe: &Recipe, options: Options) -> Result<()> {
+    use burn::backend::Flex;
+    train::<Flex>(recipe, options, Default::default()).map(drop)
+}
+
+#[cfg(all(feature = "ndarray", not(feature = "flex")))]
+fn train_on_cpu(recipe: &Recipe, options: Options) -> Result<()> {
+    use burn::backend::NdArray;
+    train::<NdArray>(recipe, options, Default::default()).map(drop)
+}
+
+#[cfg(not(any(feature = "flex", feature = "ndarray")))]
+fn train_on_cpu(_recipe: &Recipe, _options: Options) -> Result<()> {
+    Err(Error::unsupported("this build has no CPU backend"))
+}
+
+#[cfg(feature = "cuda")]
+fn train_on_cuda(recipe: &Recipe, options: Options) -> Result<()> {
+    use burn::backend::Cuda;
+    train::<Cuda>(recipe, options, Default::default()).map(drop)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn train_on_cuda(_recipe: &Recipe, _options: Options) -> Result<()> {
+    Err(Error::unsupported(
+        "this build has no CUDA; build it with --features cuda",
+    ))
+}
+
+/// Weights and work of each graph.
+fn describe(recipe: &Recipe) -> Result<()> {
+    let graphs = crate::graph::lossy::LossyGraphs::new(&recipe.network);
+    let layout = &graphs.layout;
+    println!("{}: {} weights", recipe.name, layout.len());
+    for graph in graphs.all() {
+        let prefix = format!("{}.", graph.name);
+        let own = layout.params.iter().filter(|p| p.name.starts_with(&prefix));
+        println!(
+            "  {:16} {:9} weights  {:9.0} MAC for each input position",
+            graph.name,
+            own.map(|p| p.len()).sum::<usize>(),
+            graph.work_per_position(),
+        );
+    }
+    let (encoder, decoder) = graphs.work_per_pixel();
+    println!("  encode {encoder:.0}, decode {decoder:.0} MAC/pixel");
+    Ok(())
+}
