@@ -185,8 +185,7 @@ pub const MAX_BLOCK_BYTES: usize = 1 << 30;
 
 /// Takes the payloads of blocks from an encoder.
 pub trait BlockSink {
-    /// Appends a block. Payloads are at most [`MAX_BLOCK_BYTES`] long and may
-    /// be empty.
+    /// Appends a block. Payloads are 1 to [`MAX_BLOCK_BYTES`] bytes long.
     fn write_block(&mut self, payload: &[u8]) -> Result<()>;
 }
 

@@ -6,15 +6,9 @@
 pub struct MetadataKey(pub u64);
 
 impl MetadataKey {
-    /// The file's name without its folder, UTF-8.
-    pub const FILE_NAME: Self = MetadataKey(1);
-    /// Modification time: nanoseconds since 1970-01-01 UTC, i64 little endian.
-    pub const MODIFIED: Self = MetadataKey(2);
     /// Short name of the format the media was read from (`png`, `wav`, …):
     /// the format that decoding restores. ASCII.
-    pub const SOURCE_FORMAT: Self = MetadataKey(3);
-    /// Unix permission bits, u32 little endian.
-    pub const PERMISSIONS: Self = MetadataKey(4);
+    pub const SOURCE_FORMAT: Self = MetadataKey(1);
     /// ICC profile, raw bytes.
     pub const ICC: Self = MetadataKey(16);
     /// EXIF block beginning with its TIFF header.
@@ -36,10 +30,7 @@ impl MetadataKey {
     /// A short name for `info`, if the key is known.
     pub fn name(self) -> Option<&'static str> {
         Some(match self {
-            Self::FILE_NAME => "file name",
-            Self::MODIFIED => "modified",
             Self::SOURCE_FORMAT => "source format",
-            Self::PERMISSIONS => "permissions",
             Self::ICC => "ICC profile",
             Self::EXIF => "EXIF",
             Self::XMP => "XMP",

@@ -1,0 +1,160 @@
+//! The codec `audio-lossless`.
+//!
+//! ```text
+//! Encoder ─ frames ─▶ blocks of a fixed number of frames ─▶ encode_block ─▶ BlockSink
+//!                       │ structure: constants, copies, steps, sets of levels
+//!                       │ per channel: Predictor ─ residual ─▶ ResidualCoder
+//! ```
+//!
+//! The stream's parameters are one varint, the frames of a block. Blocks are
+//! described in [`block`]. Blocks are encoded and decoded side by side in the
+//! current rayon pool; neither the number of threads nor how the samples were
+//! handed over changes a byte.
+
+mod block;
+mod bytes;
+mod channel;
+mod decision_mixer;
+mod decoder;
+mod encoder;
+mod float;
+mod jobs;
+mod least_squares;
+mod nlms;
+mod packing;
+mod predictor;
+mod preset;
+mod reference;
+mod residual;
+mod residual_tables;
+mod stages;
+mod structure;
+
+use block::Layout;
+use bytes::ByteReader;
+use preset::Preset;
+use rcodec_core::{
+    AudioHeader, Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info,
+    MediaHeader, MediaKind, Rate, Result, SampleFormat, StreamHeader,
+};
+
+/// The most samples (frames × channels) of a block, which bounds memory.
+/// Streams with more channels than that have one frame in a block.
+const MAX_BLOCK_SAMPLES: u64 = 1 << 21;
+
+/// Length of a block unless the options say otherwise.
+const BLOCK_SECONDS: u64 = 5;
+
+/// Lossless sound: least squares and cascaded adaptive filters in integers,
+/// context mixing of the residuals (codec `audio-lossless`).
+///
+/// Options of the encoder: `block_frames`, the frames of a block (each decodes
+/// by itself; about five seconds by default).
+///
+/// # Errors
+///
+/// Besides what [`Codec`] says: [`Error::Parameter`] for headers without
+/// channels, with a rate of 0 or with sample sizes other than 1–32 bits, and
+/// for units whose samples do not fit the header.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AudioLossless;
+
+static INFO: Info = Info {
+    id: CodecId::AUDIO_LOSSLESS,
+    name: "audio-lossless",
+    summary: "lossless sound: adaptive prediction and context mixing",
+    media: MediaKind::Audio,
+    lossy: false,
+};
+
+impl Codec for AudioLossless {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn encoder<'a>(
+        &self,
+        header: &MediaHeader,
+        context: EncodeContext<'a>,
+    ) -> Result<Box<dyn Encoder + 'a>> {
+        let header = audio_header(header)?;
+        if context.rate != Rate::Lossless {
+            return Err(Error::parameter("audio-lossless has no rate to aim at"));
+        }
+        if !context.dictionary.is_empty() {
+            return Err(Error::parameter("audio-lossless takes no dictionary"));
+        }
+        let mut block_frames = default_block_frames(header);
+        for (name, value) in context.options {
+            match name.as_str() {
+                "block_frames" => block_frames = checked_block_frames(*value, header)?,
+                _ => return Err(Error::parameter(format!("unknown option {name}"))),
+            }
+        }
+        let layout = Layout {
+            channels: usize::from(header.channels),
+            format: header.format,
+            block_frames: block_frames as usize,
+        };
+        let preset = Preset::number_for(context.effort);
+        Ok(Box::new(encoder::BlockEncoder::new(
+            layout, preset, context,
+        )))
+    }
+
+    fn decoder<'a>(
+        &self,
+        header: &StreamHeader,
+        context: DecodeContext<'a>,
+    ) -> Result<Box<dyn Decoder + 'a>> {
+        let audio = audio_header(&header.media)?;
+        let mut reader = ByteReader::new(&header.params);
+        let block_frames = reader.varint_in(1..=u64::from(u32::MAX), "frames of a block")?;
+        if !reader.rest().is_empty() {
+            return Err(Error::malformed(reader.at(), "bytes behind the parameters"));
+        }
+        if block_frames > max_block_frames(audio) {
+            return Err(Error::malformed(0, "frames of a block"));
+        }
+        let layout = Layout {
+            channels: usize::from(audio.channels),
+            format: audio.format,
+            block_frames: block_frames as usize,
+        };
+        Ok(Box::new(decoder::BlockDecoder::new(layout, context)))
+    }
+}
+
+/// The header of a sound stream that this codec can take.
+fn audio_header(header: &MediaHeader) -> Result<&AudioHeader> {
+    let MediaHeader::Audio(header) = header else {
+        return Err(Error::parameter("audio-lossless takes sound only"));
+    };
+    if header.channels == 0 || header.sample_rate == 0 {
+        return Err(Error::parameter("sound without channels or rate"));
+    }
+    match header.format {
+        SampleFormat::Int { bits: 1..=32 } | SampleFormat::Float32 => Ok(header),
+        SampleFormat::Int { bits } => Err(Error::parameter(format!(
+            "samples of {bits} bits, not 1..32"
+        ))),
+    }
+}
+
+fn max_block_frames(header: &AudioHeader) -> u64 {
+    (MAX_BLOCK_SAMPLES / u64::from(header.channels)).max(1)
+}
+
+fn default_block_frames(header: &AudioHeader) -> u64 {
+    (u64::from(header.sample_rate) * BLOCK_SECONDS).min(max_block_frames(header))
+}
+
+fn checked_block_frames(value: i64, header: &AudioHeader) -> Result<u64> {
+    let max = max_block_frames(header);
+    match u64::try_from(value) {
+        Ok(frames) if (1..=max).contains(&frames) => Ok(frames),
+        _ => Err(Error::parameter(format!(
+            "block_frames {value} is not in 1..{max}"
+        ))),
+    }
+}

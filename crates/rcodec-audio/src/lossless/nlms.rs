@@ -1,0 +1,171 @@
+//! Stage B: normalised LMS filters in integers.
+//!
+//! Each filter predicts what the stages before it left over, from its own
+//! history of the same. History is `i16`; weights are `i32` in Q24 with an
+//! `i16` shadow in Q14 for the dot product, which compilers turn into 16-bit
+//! multiply-adds. The step is divided by the power of the history. Both the
+//! power and the step fall with the distance of a tap, in segments of taps
+//! that double in length: recent samples tell more.
+
+/// First taps of the segments; the first two are equally long.
+const SEGMENT_STARTS: [usize; 9] = [0, 16, 32, 64, 128, 256, 512, 1024, 2048];
+
+/// Mean of `(1 + tap)^-0.8` over each segment, Q16.
+const SEGMENT_WEIGHTS_Q16: [i64; 8] = [17703, 5209, 3018, 1741, 1002, 576, 331, 190];
+
+/// Samples between moves of the history to the start of its buffer.
+const HISTORY_SLACK: usize = 4096;
+
+/// Shape of one filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NlmsShape {
+    /// Number of taps: 16 or a power of two up to 2048.
+    pub(crate) taps: usize,
+    /// Step size `mu`, Q32.
+    pub(crate) mu_q32: i64,
+    /// Step of each segment relative to `mu`, Q8.
+    pub(crate) taper_q8: [i64; 8],
+}
+
+/// A normalised LMS filter.
+pub(crate) struct Nlms {
+    taps: usize,
+    /// `mu` times the sum of the segments' weights, Q32.
+    step_q32: i64,
+    taper_q8: [i64; 8],
+    /// The last `taps + 1` values end at `end`, newest last.
+    history: Vec<i16>,
+    end: usize,
+    weights_q24: Vec<i32>,
+    shadow_q14: Vec<i16>,
+    /// Sum of squares of each segment's history.
+    powers: [i64; 8],
+    segments: usize,
+}
+
+/// `sum(a * b)`, modulo 2^32.
+#[inline(always)]
+fn dot(a: &[i16], b: &[i16]) -> i32 {
+    a.iter().zip(b).fold(0i32, |sum, (&x, &y)| {
+        sum.wrapping_add(i32::from(x) * i32::from(y))
+    })
+}
+
+impl Nlms {
+    pub(crate) fn new(shape: NlmsShape) -> Self {
+        let taps = shape.taps;
+        let segments = SEGMENT_STARTS
+            .iter()
+            .position(|&s| s >= taps)
+            .unwrap_or(8)
+            .max(1);
+        let weight_sum_q16: i64 = (0..segments)
+            .map(|s| {
+                let end = SEGMENT_STARTS[s + 1].min(taps);
+                SEGMENT_WEIGHTS_Q16[s] * (end - SEGMENT_STARTS[s]) as i64
+            })
+            .sum();
+        Nlms {
+            taps,
+            step_q32: (shape.mu_q32 * weight_sum_q16) >> 16,
+            taper_q8: shape.taper_q8,
+            history: vec![0; taps + 1 + HISTORY_SLACK],
+            end: taps + 1,
+            weights_q24: vec![0; taps],
+            shadow_q14: vec![0; taps],
+            powers: [0; 8],
+            segments,
+        }
+    }
+
+    /// The prediction in history units, Q14.
+    #[inline(always)]
+    pub(crate) fn predict_q14(&self) -> i32 {
+        dot(
+            &self.history[self.end - self.taps..self.end],
+            &self.shadow_q14,
+        )
+    }
+
+    /// Adapts the weights to the prediction's error (history units, Q8) and
+    /// appends `value` to the history.
+    #[inline(always)]
+    pub(crate) fn update(&mut self, error_q8: i64, value: i16) {
+        self.adapt(error_q8.clamp(-(1 << 26), 1 << 26));
+        self.push(value);
+    }
+
+    #[inline(always)]
+    fn adapt(&mut self, error_q8: i64) {
+        let power_q16: i64 = self
+            .powers
+            .iter()
+            .zip(SEGMENT_WEIGHTS_Q16)
+            .take(self.segments)
+            .map(|(power, weight)| power * weight)
+            .sum();
+        let gain_q40 = error_q8 * self.step_q32 / ((power_q16 >> 16) + 1);
+        if gain_q40 == 0 {
+            return;
+        }
+        let history = &self.history[self.end - self.taps..self.end];
+        for segment in 0..self.segments {
+            let from = self.taps - SEGMENT_STARTS[segment + 1].min(self.taps);
+            let to = self.taps - SEGMENT_STARTS[segment];
+            let gain = (gain_q40 * self.taper_q8[segment]) >> 8;
+            let gain = gain.clamp(-0x7fff_ffff, 0x7fff_ffff) as i32;
+            // 15 significant bits, so that products fit 32 bits.
+            let shift = 17u32.saturating_sub(gain.unsigned_abs().leading_zeros());
+            adapt_segment(
+                &mut self.weights_q24[from..to],
+                &mut self.shadow_q14[from..to],
+                &history[from..to],
+                (gain >> shift) as i16,
+                16 - shift,
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, value: i16) {
+        if self.end == self.history.len() {
+            let start = self.end - self.taps;
+            self.history.copy_within(start.., 0);
+            self.end = self.taps;
+        }
+        self.history[self.end] = value;
+        self.end += 1;
+        let square = |index: usize| i64::from(self.history[index]).pow(2);
+        let mut entering = square(self.end - 1);
+        for segment in 0..self.segments {
+            let last = SEGMENT_STARTS[segment + 1].min(self.taps);
+            let leaving = if last < self.end {
+                square(self.end - 1 - last)
+            } else {
+                0
+            };
+            self.powers[segment] += entering - leaving;
+            entering = leaving;
+        }
+    }
+}
+
+/// `weights += (history * gain) >> shift`, rounded, and the shadow with it.
+/// `shift` is at most 16.
+#[inline(always)]
+fn adapt_segment(
+    weights_q24: &mut [i32],
+    shadow_q14: &mut [i16],
+    history: &[i16],
+    gain: i16,
+    shift: u32,
+) {
+    let gain = i32::from(gain);
+    let shift = shift & 31;
+    let rounding = (1 << shift) >> 1;
+    for ((weight, shadow), &x) in weights_q24.iter_mut().zip(shadow_q14).zip(history) {
+        let step = (i32::from(x) * gain + rounding) >> shift;
+        *weight = weight.wrapping_add(step);
+        *shadow = (weight.wrapping_add(1 << 9) >> 10).clamp(-32768, 32767) as i16;
+    }
+}

@@ -1,0 +1,238 @@
+//! The prediction of one channel: least squares, a cascade of NLMS filters,
+//! their mixer, and the bias stage.
+//!
+//! ```text
+//! own past, reference channel ─▶ least squares ─┬───────────────▶ + ─▶ bias ─▶ prediction
+//!                     │           what is left ─┴▶ NLMS cascade ─▶ mixer ┘
+//!                     └─▶ second least squares ─▶ difference ───────▶┘
+//! ```
+//!
+//! Predictions carry eight bits of fraction (Q8).
+
+use super::least_squares::LeastSquares;
+use super::nlms::Nlms;
+use super::preset::{Preset, RegressionShape};
+use super::stages::{Bias, FRACTION_BITS, MAX_STAGES, StageMixer};
+
+/// Zeros before and behind the samples of a plane, so that filters may look
+/// over its ends.
+pub(crate) const MARGIN: usize = 64;
+
+/// Predictions stay within this, so that nothing overflows.
+const MAX_PREDICTION_Q8: i64 = 1 << 42;
+
+/// The samples of one channel between two margins of zeros.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plane {
+    padded: Vec<i32>,
+}
+
+impl Plane {
+    pub(crate) fn new(frames: usize) -> Self {
+        Plane {
+            padded: vec![0; frames + 2 * MARGIN],
+        }
+    }
+
+    pub(crate) fn samples(&self) -> &[i32] {
+        &self.padded[MARGIN..self.padded.len() - MARGIN]
+    }
+
+    pub(crate) fn samples_mut(&mut self) -> &mut [i32] {
+        let end = self.padded.len() - MARGIN;
+        &mut self.padded[MARGIN..end]
+    }
+
+    /// `count` samples from `first` on, which may lie up to [`MARGIN`] outside.
+    #[inline(always)]
+    fn window(&self, first: isize, count: usize) -> &[i32] {
+        &self.padded[(first + MARGIN as isize) as usize..][..count]
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, frame: usize, value: i32) {
+        self.padded[MARGIN + frame] = value;
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, frame: usize) -> i32 {
+        self.padded[MARGIN + frame]
+    }
+}
+
+/// What the stages say of the next sample, Q8.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Prediction {
+    /// The final prediction.
+    pub(crate) value_q8: i64,
+    /// Least squares alone.
+    pub(crate) least_squares_q8: i64,
+    /// Least squares and cascade, without bias.
+    pub(crate) mixed_q8: i64,
+}
+
+/// Least squares over a channel's past and a window of its reference.
+struct Regression {
+    least_squares: LeastSquares,
+    own_order: usize,
+    reference_past: usize,
+    reference_order: usize,
+}
+
+impl Regression {
+    fn new(shape: &RegressionShape, has_reference: bool) -> Self {
+        let (own_order, reference_order) = if has_reference {
+            (shape.own_order, shape.reference_order)
+        } else {
+            (shape.mono_order, 0)
+        };
+        Regression {
+            least_squares: LeastSquares::new(own_order + reference_order, shape.least_squares),
+            own_order,
+            reference_past: shape.reference_past,
+            reference_order,
+        }
+    }
+
+    /// The prediction of sample `frame`, Q8.
+    #[inline(always)]
+    fn predict_q8(&mut self, own: &Plane, reference: Option<&Plane>, frame: isize) -> i64 {
+        let regressors = self.least_squares.regressors();
+        let (from_own, from_reference) = regressors.split_at_mut(self.own_order);
+        let past = own.window(frame - self.own_order as isize, self.own_order);
+        for (x, &sample) in from_own.iter_mut().zip(past) {
+            *x = f64::from(sample);
+        }
+        if let Some(reference) = reference {
+            let window =
+                reference.window(frame - self.reference_past as isize, self.reference_order);
+            for (x, &sample) in from_reference.iter_mut().zip(window) {
+                *x = f64::from(sample);
+            }
+        }
+        // The cast saturates and turns NaN into 0.
+        let prediction_q8 = (self.least_squares.predict() * 256.0) as i64;
+        prediction_q8.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8)
+    }
+}
+
+/// Predicts the samples of one channel, one by one.
+pub(crate) struct Predictor {
+    regression: Regression,
+    second_regression: Option<Regression>,
+    cascade: Vec<Nlms>,
+    mixer: StageMixer,
+    bias: Bias,
+    /// History units are samples divided by 2^`history_shift`.
+    history_shift: i32,
+    prediction: Prediction,
+    stage_q8: [i64; MAX_STAGES],
+    last_value: i64,
+    last_errors_q8: [i64; 2],
+    value_before: i64,
+}
+
+/// `value << shift`, or `>> -shift` with rounding.
+#[inline(always)]
+fn scale(value: i64, shift: i32) -> i64 {
+    if shift >= 0 {
+        value << shift
+    } else {
+        (value + (1 << (-shift - 1))) >> -shift
+    }
+}
+
+impl Predictor {
+    /// A predictor at the start of a block. `history_shift` is within −8..=17.
+    pub(crate) fn new(preset: &Preset, has_reference: bool, history_shift: i32) -> Self {
+        let second = preset.second_regression.as_ref();
+        Predictor {
+            regression: Regression::new(&preset.regression, has_reference),
+            second_regression: second.map(|shape| Regression::new(shape, has_reference)),
+            cascade: preset
+                .cascade
+                .iter()
+                .map(|&shape| Nlms::new(shape))
+                .collect(),
+            mixer: StageMixer::new(
+                preset.cascade.len(),
+                usize::from(second.is_some()),
+                preset.mixer_rate_q16,
+            ),
+            bias: Bias::new(),
+            history_shift,
+            prediction: Prediction::default(),
+            stage_q8: [0; MAX_STAGES],
+            last_value: 0,
+            last_errors_q8: [0; 2],
+            value_before: 0,
+        }
+    }
+
+    /// Predicts sample `frame` of `own` from those before it and from all of
+    /// `reference`.
+    #[inline(always)]
+    pub(crate) fn predict(
+        &mut self,
+        own: &Plane,
+        reference: Option<&Plane>,
+        frame: usize,
+    ) -> Prediction {
+        let frame = frame as isize;
+        let first = self.regression.predict_q8(own, reference, frame);
+        for (stage, filter) in self.stage_q8.iter_mut().zip(&self.cascade) {
+            let history_q14 = i64::from(filter.predict_q14());
+            *stage = scale(history_q14, self.history_shift + FRACTION_BITS as i32 - 14);
+        }
+        if let Some(regression) = &mut self.second_regression {
+            let second = regression.predict_q8(own, reference, frame);
+            self.stage_q8[self.cascade.len()] = second - first;
+        }
+        let mixed = first + self.mixer.mix(&self.stage_q8);
+        let mixed = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
+        let context = self.bias_context(mixed);
+        self.prediction = Prediction {
+            value_q8: mixed + self.bias.get_q8(context),
+            least_squares_q8: first,
+            mixed_q8: mixed,
+        };
+        self.prediction
+    }
+
+    #[inline(always)]
+    fn bias_context(&self, mixed_q8: i64) -> usize {
+        let last_q8 = self.last_value << FRACTION_BITS;
+        let line_q8 = (2 * self.last_value - self.value_before) << FRACTION_BITS;
+        let [error, error_before] = self.last_errors_q8;
+        usize::from(error > 0)
+            | usize::from(error_before > 0) << 1
+            | usize::from(last_q8 > mixed_q8) << 2
+            | usize::from(line_q8 > mixed_q8) << 3
+            | usize::from(error.abs() > 32 << FRACTION_BITS) << 4
+    }
+
+    /// Learns the sample that was predicted.
+    #[inline(always)]
+    pub(crate) fn update(&mut self, sample: i32) {
+        let value = i64::from(sample);
+        let value_q8 = value << FRACTION_BITS;
+        self.bias.update(value_q8 - self.prediction.mixed_q8);
+        let left_q8 = value_q8 - self.prediction.least_squares_q8;
+        self.mixer.update(left_q8);
+        self.regression.least_squares.update(f64::from(sample));
+        if let Some(regression) = &mut self.second_regression {
+            regression.least_squares.update(f64::from(sample));
+        }
+        let mut target_q8 = left_q8;
+        let shift = -(FRACTION_BITS as i32) - self.history_shift;
+        for (i, filter) in self.cascade.iter_mut().enumerate() {
+            let error_q8 = target_q8 - self.stage_q8[i];
+            let history = scale(target_q8, shift).clamp(-32768, 32767) as i16;
+            filter.update(scale(error_q8, -self.history_shift), history);
+            target_q8 -= (self.stage_q8[i] * self.mixer.weight_q16(i)) >> 16;
+        }
+        self.value_before = self.last_value;
+        self.last_value = value;
+        self.last_errors_q8 = [value_q8 - self.prediction.mixed_q8, self.last_errors_q8[0]];
+    }
+}

@@ -1,0 +1,214 @@
+//! The command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    some of several files failed (the summary names them)
+  2    wrong usage
+  3    the input is damaged, truncated or not what it claims to be
+  4    a limit (memory, samples, work) forbids going on
+  5    reading or writing failed, or the target exists
+  6    not supported by this build, or a model or dictionary is missing
+  130  interrupted";
+
+/// Learned and classical codecs for images, audio, text and any bytes.
+#[derive(Debug, Parser)]
+#[command(name = "rcodec", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Threads to use [default: all cores]. Never changes what is written.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Encode files: photo.png becomes photo.png.rcd
+    #[command(visible_alias = "e")]
+    Encode(EncodeArgs),
+    /// Decode files: photo.png.rcd becomes photo.png again
+    #[command(visible_alias = "d")]
+    Decode(DecodeArgs),
+    /// Decode and check files without writing anything
+    Verify(VerifyArgs),
+    /// Say what files contain, without decoding them
+    Info(InfoArgs),
+    /// List the codecs of this build
+    Codecs(ListArgs),
+    /// List the learned models that are installed
+    Models(ListArgs),
+    /// Work with dictionaries for many small similar files
+    Dict {
+        #[command(subcommand)]
+        command: DictCommand,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// Options of every command that works through many files.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Inputs {
+    /// Files, folders (with -r), or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Go into folders
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Print one JSON object per file
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) json: bool,
+}
+
+/// Options of every command that writes files.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Outputs {
+    /// The file to write, or the folder for several; - for standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrite what is there
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Keep the source (the default)
+    #[arg(long, conflicts_with = "remove_source")]
+    pub(crate) keep: bool,
+    /// Remove the source once the target is complete, verified and on the disk
+    #[arg(long)]
+    pub(crate) remove_source: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct EncodeArgs {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+    #[command(flatten)]
+    pub(crate) outputs: Outputs,
+    /// The codec (see `rcodec codecs`) [default: by content]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) codec: Option<String>,
+    /// 1 (fast) to 9 (small)
+    #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) effort: u8,
+    /// Give every sample back as it was (the default)
+    #[arg(long, conflicts_with_all = ["lossy", "quality"])]
+    pub(crate) lossless: bool,
+    /// Allow loss, at the default quality
+    #[arg(long)]
+    pub(crate) lossy: bool,
+    /// Allow loss, at this quality
+    #[arg(short, long, value_name = "1..100", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: Option<u8>,
+    /// Decode pictures that are small as they are (JPEG, lossy WebP) to pixels
+    #[arg(long, conflicts_with = "exact_file")]
+    pub(crate) pixels: bool,
+    /// Decode sound that is small as it is (FLAC, MP3, Ogg, AAC) to samples
+    #[arg(long, conflicts_with = "exact_file")]
+    pub(crate) transcode: bool,
+    /// Give back the very bytes of the file, not only its pixels and metadata
+    #[arg(long)]
+    pub(crate) exact_file: bool,
+    /// Drop metadata that does not change how the media looks or sounds
+    #[arg(long, conflicts_with = "exact_file")]
+    pub(crate) strip: bool,
+    /// Do not decode the result for a check
+    #[arg(long, conflicts_with = "remove_source")]
+    pub(crate) no_verify: bool,
+    /// A dictionary from `rcodec dict train`; decoding needs it too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dict: Option<PathBuf>,
+    /// The codec zstd: level, 1 to 22
+    #[arg(long, value_name = "1..22", value_parser = clap::value_parser!(i64).range(1..=22))]
+    pub(crate) level: Option<i64>,
+    /// The codec zstd: match over long distances, in a window of 2^LOG bytes
+    #[arg(long, value_name = "LOG", num_args = 0..=1, require_equals = true, default_missing_value = "27", value_parser = clap::value_parser!(i64).range(10..=30))]
+    pub(crate) long: Option<i64>,
+}
+
+/// Limits of a decode.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LimitArgs {
+    /// Memory for blocks and samples, such as 512M [default: 4G]
+    #[arg(long, value_name = "SIZE", value_parser = crate::limits::parse_size)]
+    pub(crate) max_memory: Option<u64>,
+    /// Samples (pixels times channels, or bytes) of a file, such as 100M
+    #[arg(long, value_name = "COUNT", value_parser = crate::limits::parse_size)]
+    pub(crate) max_samples: Option<u64>,
+    /// Pixels of a picture, such as 64G [default: 16G]
+    #[arg(long, value_name = "COUNT", value_parser = crate::limits::parse_size)]
+    pub(crate) max_pixels: Option<u64>,
+    /// The dictionary the files were encoded with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dict: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DecodeArgs {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+    #[command(flatten)]
+    pub(crate) outputs: Outputs,
+    /// Write this format (png, ppm, pam, jpeg, webp, tiff, bmp, qoi, wav, raw)
+    /// [default: by the name after -o, else that of the source]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DictCommand {
+    /// Train a dictionary on sample files
+    Train(DictTrainArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DictTrainArgs {
+    /// Sample files, or folders with -r
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Go into folders
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// The dictionary to write
+    #[arg(short, long, default_value = "dictionary.zdict", value_name = "PATH")]
+    pub(crate) output: PathBuf,
+    /// Largest size of the dictionary
+    #[arg(long, default_value = "112K", value_name = "SIZE", value_parser = crate::limits::parse_size)]
+    pub(crate) size: u64,
+    /// Overwrite what is there
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}

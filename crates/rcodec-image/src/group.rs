@@ -1,0 +1,219 @@
+//! One group of rows: the modes, and the choice between them.
+//!
+//! A payload begins with a byte for the mode:
+//!
+//! | byte | mode | then |
+//! |---|---|---|
+//! | 0 | stored | every sample in as many bits as it has, most significant first |
+//! | 1 | photo | the channels' value maps, then the samples |
+//! | 2 | palette | the channels' value maps, the palette, then the indices |
+//! | 3 | fast | the channels' value maps, then residuals |
+//! | 4 | photo, large models | as photo |
+
+use crate::bitbuf::{BitReader, BitWriter};
+use crate::photo::Level;
+use crate::plane::Planes;
+use crate::values::ValueMap;
+use crate::{fast, palette, photo};
+use rcodec_core::{Budget, Effort, Error, ImageHeader, Result, Samples};
+use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
+
+const MODE_STORED: u8 = 0;
+const MODE_PHOTO: u8 = 1;
+const MODE_PALETTE: u8 = 2;
+const MODE_FAST: u8 = 3;
+const MODE_PHOTO_LARGE: u8 = 4;
+
+/// Upper bound of the memory that models take.
+const TABLE_BYTES: u64 = if photo::TABLE_BYTES > palette::TABLE_BYTES {
+    photo::TABLE_BYTES
+} else {
+    palette::TABLE_BYTES
+};
+
+/// What all groups of a picture have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupShape {
+    /// Pixels in a row.
+    pub(crate) width: usize,
+    /// Bits per sample, 1-16.
+    pub(crate) bits: u8,
+    /// Channels, 1-4.
+    pub(crate) channels: usize,
+}
+
+impl GroupShape {
+    /// The shape for a picture.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a picture too wide for this machine.
+    pub(crate) fn of(header: &ImageHeader) -> Result<Self> {
+        let width = usize::try_from(header.width).map_err(|_| Error::Limit("memory"))?;
+        let channels = header.color.channels();
+        width.checked_mul(channels).ok_or(Error::Limit("memory"))?;
+        Ok(GroupShape {
+            width,
+            bits: header.bits,
+            channels,
+        })
+    }
+
+    /// Samples in a row.
+    pub(crate) fn row_samples(&self) -> usize {
+        self.width * self.channels
+    }
+
+    /// Bytes that `samples` take when interleaved.
+    pub(crate) fn sample_bytes(&self, samples: u64) -> u64 {
+        samples.saturating_mul(if self.bits <= 8 { 1 } else { 2 })
+    }
+
+    /// About what encoding a group of `samples` takes.
+    pub(crate) fn encode_bytes(&self, samples: u64) -> u64 {
+        // Interleaved, planes, mapped planes, a coder's own copy, two
+        // payloads; and the coder's tables.
+        samples.saturating_mul(16).saturating_add(TABLE_BYTES)
+    }
+
+    /// About what decoding a group of `samples` takes.
+    fn decode_bytes(&self, samples: u64) -> u64 {
+        samples.saturating_mul(8).saturating_add(TABLE_BYTES)
+    }
+}
+
+/// The payload of a group: the smallest that the modes tried at `effort` give.
+pub(crate) fn encode_group(planes: &Planes, shape: GroupShape, effort: Effort) -> Vec<u8> {
+    let mut best = Vec::new();
+    let coder = match effort.get() {
+        0..=3 => MODE_FAST,
+        4..=6 => MODE_PHOTO,
+        _ => MODE_PHOTO_LARGE,
+    };
+    for mode in [MODE_PALETTE, coder] {
+        // Encoders cannot fail; if one did, what is stored is still right.
+        let Ok(Some(payload)) = encode_coded(planes, shape, mode) else {
+            continue;
+        };
+        if best.is_empty() || payload.len() < best.len() {
+            best = payload;
+        }
+        if is_graphic(planes) {
+            break;
+        }
+    }
+    if best.is_empty() || best.len() > stored_bytes(planes) {
+        best = encode_stored(planes);
+    }
+    best
+}
+
+/// Whether neighbours are mostly the same: then few colours make a graphic,
+/// otherwise they may as well make a photo of few levels.
+fn is_graphic(planes: &Planes) -> bool {
+    let same = |plane: &Vec<u16>| plane.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    let equal: usize = planes.channels.iter().map(same).sum();
+    2 * equal > planes.pixels() * planes.channels.len()
+}
+
+/// Bytes of a stored group.
+fn stored_bytes(planes: &Planes) -> usize {
+    1 + (planes.pixels() * planes.channels.len() * usize::from(planes.bits)).div_ceil(8)
+}
+
+fn encode_stored(planes: &Planes) -> Vec<u8> {
+    let mut bits = BitWriter::after(vec![MODE_STORED]);
+    for plane in &planes.channels {
+        for &sample in plane {
+            bits.put(u32::from(sample), u32::from(planes.bits));
+        }
+    }
+    bits.finish()
+}
+
+/// A payload in one of the coded modes; `None` if it does not apply.
+fn encode_coded(planes: &Planes, shape: GroupShape, mode: u8) -> Result<Option<Vec<u8>>> {
+    let mut coder = RangeBitEncoder::new();
+    let mut maps = Vec::new();
+    let mut mapped = planes.clone();
+    for plane in &mut mapped.channels {
+        let map = ValueMap::of(plane, shape.bits).code(&mut coder, shape.bits)?;
+        map.to_ranks(plane);
+        maps.push(map);
+    }
+    match mode {
+        MODE_PALETTE => {
+            if palette::encode(&mut coder, &mapped, &maps)?.is_none() {
+                return Ok(None);
+            }
+        }
+        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps)?,
+        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut mapped, &maps, Level::Large)?,
+        _ => photo::code(&mut coder, &mut mapped, &maps, Level::Normal)?,
+    }
+    let mut payload = vec![mode];
+    payload.extend(coder.finish());
+    Ok(Some(payload))
+}
+
+/// The samples of a group of `rows` rows. Offsets in errors are those of the
+/// payload.
+pub(crate) fn decode_group(
+    payload: &[u8],
+    shape: GroupShape,
+    rows: u32,
+    budget: &Budget,
+) -> Result<Samples> {
+    let (&mode, body) = payload.split_first().ok_or(Error::Truncated { at: 0 })?;
+    let samples = u64::from(rows)
+        .checked_mul(shape.row_samples() as u64)
+        .ok_or(Error::Limit("memory"))?;
+    let _memory = budget.reserve(shape.decode_bytes(samples))?;
+    match mode {
+        MODE_STORED => decode_stored(payload, shape, rows as usize, samples),
+        MODE_PHOTO | MODE_PALETTE | MODE_FAST | MODE_PHOTO_LARGE => {
+            let planes = decode_coded(body, shape, rows as usize, mode);
+            Ok(planes.map_err(|e| e.offset_by(1))?.to_interleaved())
+        }
+        _ => Err(Error::malformed(0, "unknown mode of a group")),
+    }
+}
+
+fn decode_stored(payload: &[u8], shape: GroupShape, rows: usize, samples: u64) -> Result<Samples> {
+    let needed = (u128::from(samples) * u128::from(shape.bits)).div_ceil(8) + 1;
+    if (payload.len() as u128) < needed {
+        return Err(Error::Truncated {
+            at: payload.len() as u64,
+        });
+    }
+    if payload.len() as u128 > needed {
+        return Err(Error::malformed(needed as u64, "bytes after a group"));
+    }
+    let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
+    let mut bits = BitReader::at(payload, 1);
+    for plane in &mut planes.channels {
+        for slot in plane {
+            *slot = bits.get(u32::from(shape.bits))? as u16;
+        }
+    }
+    Ok(planes.to_interleaved())
+}
+
+fn decode_coded(body: &[u8], shape: GroupShape, rows: usize, mode: u8) -> Result<Planes> {
+    let mut coder = RangeBitDecoder::new(body);
+    let mut maps = Vec::new();
+    for _ in 0..shape.channels {
+        maps.push(ValueMap::empty().code(&mut coder, shape.bits)?);
+    }
+    let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
+    match mode {
+        MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
+        MODE_FAST => fast::code(&mut coder, &mut planes, &maps)?,
+        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut planes, &maps, Level::Large)?,
+        _ => photo::code(&mut coder, &mut planes, &maps, Level::Normal)?,
+    }
+    coder.finish()?;
+    for (plane, map) in planes.channels.iter_mut().zip(&maps) {
+        map.to_values(plane);
+    }
+    Ok(planes)
+}

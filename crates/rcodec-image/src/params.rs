@@ -1,0 +1,150 @@
+//! The stream's parameters: how a picture is cut into groups of whole rows.
+
+use rcodec_core::{Error, ImageHeader, Result};
+
+/// Version of the group format that this build writes and reads.
+const FORMAT_VARIANT: u8 = 0;
+
+/// Pixels that a group should have: enough for its adaptive models to settle,
+/// few enough to bound memory and to give every core something to do.
+const GROUP_PIXELS: u64 = 1_250_000;
+
+/// The parameters in the stream's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Params {
+    /// Rows of every group but the last, at least 1.
+    pub(crate) group_rows: u32,
+}
+
+impl Params {
+    /// Cuts a picture into groups of nearly equal height.
+    pub(crate) fn choose(header: &ImageHeader) -> Self {
+        let pixels = u64::from(header.width) * u64::from(header.height);
+        let groups = pixels.div_ceil(GROUP_PIXELS).max(1);
+        let rows = u64::from(header.height).div_ceil(groups).max(1);
+        Params {
+            group_rows: u32::try_from(rows).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The bytes for the stream's header: the variant, then the rows of a
+    /// group as a little-endian base-128 number.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT_VARIANT];
+        let mut rest = self.group_rows;
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] or [`Error::Truncated`] with offsets within
+    /// `bytes`, [`Error::Unsupported`] for a variant of a later version.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let (&variant, rest) = bytes.split_first().ok_or(Error::Truncated { at: 0 })?;
+        if variant != FORMAT_VARIANT {
+            return Err(Error::unsupported(format!(
+                "lossless image variant {variant}"
+            )));
+        }
+        let mut group_rows = 0u64;
+        for (index, &byte) in rest.iter().enumerate() {
+            let at = index as u64 + 1;
+            group_rows |= u64::from(byte & 0x7f) << (7 * index);
+            if group_rows > u64::from(u32::MAX) || index == 5 {
+                return Err(Error::malformed(at, "group height is too large"));
+            }
+            if byte & 0x80 == 0 {
+                if index + 1 != rest.len() {
+                    return Err(Error::malformed(at + 1, "bytes after the parameters"));
+                }
+                if group_rows == 0 {
+                    return Err(Error::malformed(at, "group height is 0"));
+                }
+                return Ok(Params {
+                    group_rows: group_rows as u32,
+                });
+            }
+        }
+        Err(Error::Truncated {
+            at: bytes.len() as u64,
+        })
+    }
+
+    /// Rows of group `index` of a picture `height` rows high; 0 beyond the
+    /// last.
+    pub(crate) fn rows_of(self, index: u64, height: u32) -> u32 {
+        let first = index.saturating_mul(u64::from(self.group_rows));
+        let left = u64::from(height).saturating_sub(first);
+        left.min(u64::from(self.group_rows)) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcodec_core::ColorType;
+
+    fn header(width: u32, height: u32) -> ImageHeader {
+        ImageHeader {
+            width,
+            height,
+            color: ColorType::Rgb,
+            bits: 8,
+            palette: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn parameters_round_trip() {
+        for group_rows in [1, 127, 128, 16_384, u32::MAX] {
+            let params = Params { group_rows };
+            assert_eq!(Params::parse(&params.to_bytes()).unwrap(), params);
+        }
+    }
+
+    #[test]
+    fn groups_cover_every_row_once() {
+        for (width, height) in [(1, 1), (4097, 3), (10_000, 10_000), (u32::MAX, 7)] {
+            let params = Params::choose(&header(width, height));
+            let mut rows = 0u64;
+            for index in 0.. {
+                match params.rows_of(index, height) {
+                    0 => break,
+                    n => rows += u64::from(n),
+                }
+            }
+            assert_eq!(rows, u64::from(height));
+        }
+    }
+
+    #[test]
+    fn bad_parameters_are_refused() {
+        assert!(matches!(
+            Params::parse(&[]),
+            Err(Error::Truncated { at: 0 })
+        ));
+        assert!(matches!(
+            Params::parse(&[0]),
+            Err(Error::Truncated { at: 1 })
+        ));
+        assert!(matches!(
+            Params::parse(&[0, 0]),
+            Err(Error::Malformed { at: 1, .. })
+        ));
+        assert!(matches!(
+            Params::parse(&[0, 1, 0]),
+            Err(Error::Malformed { at: 2, .. })
+        ));
+        assert!(matches!(Params::parse(&[9, 1]), Err(Error::Unsupported(_))));
+        assert!(matches!(
+            Params::parse(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            Err(Error::Malformed { .. })
+        ));
+    }
+}

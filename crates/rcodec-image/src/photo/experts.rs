@@ -1,0 +1,407 @@
+//! The experts of one channel: what each expects, and how wrong it has been
+//! around here.
+
+use super::contexts::Neighbourhood;
+use super::field::Field;
+use super::ols::{Ols, OlsParams};
+use crate::logistic::quarter_log2;
+
+/// Lanes of error arrays, for vector code.
+const LANES: usize = 8;
+
+/// Steps of local error energy: four to the octave.
+const ENERGIES: usize = 96;
+
+/// Fraction bits of predictions.
+pub(crate) const MU_Q: u32 = 6;
+
+/// Features of the large and of the small least-squares expert.
+const FEATURES_LARGE: usize = 24;
+const FEATURES_SMALL: usize = 12;
+const FEATURES_TINY: usize = 6;
+
+/// What the experts say about one sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Distribution<const E: usize> {
+    /// Expected values, Q6.
+    pub(crate) mu_q6: [i32; E],
+    /// Reciprocals of the logistic scales: `z_q8 = (distance_q6 * this) >> 24`.
+    pub(crate) inverse_scale: [i64; E],
+    /// The blended expectation, rounded.
+    pub(crate) centre: i32,
+    /// Step (four to the octave, of Q6) of the blend's mean error.
+    pub(crate) scale_step: usize,
+}
+
+/// `2^(i / 4)` in Q8 for i in 0..4.
+const QUARTERS_Q8: [u32; 4] = [256, 304, 362, 431];
+
+/// A logistic of scale s has mean absolute error 1.386 s, so
+/// `z = distance / (0.72 mean)`: 2^36 / 0.72 * 4, to be divided by `mean_q12`.
+const INVERSE_SCALE_Q36: i64 = 381_774_870_756;
+
+/// Mean error learned for one step of energy.
+#[derive(Clone, Copy, Debug)]
+struct MeanError {
+    /// Q12 of a sample (values of Q6, six more bits).
+    mean_q12: u32,
+    count: u32,
+}
+
+/// Experts of the large level: one with a long memory, one with a short one.
+struct MoreOls {
+    slow: Ols<FEATURES_LARGE>,
+    tiny: Ols<FEATURES_TINY>,
+}
+
+impl MoreOls {
+    fn new(bits: u8) -> Self {
+        let slow = OlsParams {
+            keep: 0.998,
+            ridge: 8.0,
+            blocks_per_solve: 4,
+        };
+        let tiny = OlsParams {
+            keep: 0.3,
+            ridge: 16.0,
+            blocks_per_solve: 1,
+        };
+        MoreOls {
+            slow: Ols::new(slow, bits),
+            tiny: Ols::new(tiny, bits),
+        }
+    }
+}
+
+/// The experts of one channel.
+pub(crate) struct ChannelExperts<const E: usize> {
+    large: Ols<FEATURES_LARGE>,
+    small: Ols<FEATURES_SMALL>,
+    more: Option<Box<MoreOls>>,
+    /// Features as pairs of positions, relative to the sample; their
+    /// difference is the feature.
+    offsets: [(isize, isize); FEATURES_LARGE],
+    features: [i32; FEATURES_LARGE],
+    base_value: i32,
+    max_q6: i32,
+    /// Where the guide channels' samples are, relative to this one's.
+    guide: Option<isize>,
+    stride: usize,
+    /// Absolute errors, Q6, three rows in turn, two columns of border.
+    errors: [Vec<[u32; LANES]>; 3],
+    row: usize,
+    means: Vec<[MeanError; ENERGIES]>,
+    bias: Vec<(i32, i32)>,
+    bias_at: usize,
+    energy_steps: [usize; E],
+    unbiased_q6: i32,
+    mu_q6: [i32; E],
+}
+
+const ERROR_PAD: usize = 2;
+
+/// Own-channel neighbours, strongest first: dx, dy.
+const OWN: [(isize, isize); 18] = [
+    (0, -1),
+    (-1, -1),
+    (1, -1),
+    (-2, 0),
+    (0, -2),
+    (2, -1),
+    (-1, -2),
+    (1, -2),
+    (-2, -1),
+    (-3, 0),
+    (2, -2),
+    (-2, -2),
+    (0, -3),
+    (3, -1),
+    (-3, -1),
+    (1, -3),
+    (-1, -3),
+    (4, -1),
+];
+
+/// Neighbours in channels already coded at this pixel.
+const GUIDE: [(isize, isize); 9] = [
+    (0, 0),
+    (0, -1),
+    (-1, -1),
+    (1, -1),
+    (-2, 0),
+    (0, -2),
+    (2, -1),
+    (-1, -2),
+    (1, -2),
+];
+
+/// Neighbours in channels not yet coded at this pixel.
+const LATER: [(isize, isize); 6] = [(0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (2, -1)];
+
+/// Lists feature positions: pairs of a sample and what is subtracted.
+fn feature_offsets(
+    field: &Field,
+    order: &[usize],
+    position: usize,
+) -> [(isize, isize); FEATURES_LARGE] {
+    let channel = order[position] as isize;
+    let plane = field.plane as isize;
+    let stride = field.stride as isize;
+    let place = |c: usize, (dx, dy): (isize, isize)| {
+        let to = (c as isize - channel) * plane;
+        (to + dy * stride + dx, to - 1)
+    };
+    let mut own = OWN.iter().map(|&at| place(order[position], at));
+    let mut first: Vec<(isize, isize)> = Vec::new();
+    let guides = order[..position].iter().rev().copied();
+    let mut cross: Vec<(isize, isize)> = Vec::new();
+    for i in 0..GUIDE.len() {
+        for guide in guides.clone() {
+            cross.push(place(guide, GUIDE[i]));
+        }
+        if i < LATER.len() && (i >= 2 || position == 0) {
+            for &later in &order[position + 1..] {
+                cross.push(place(later, LATER[i]));
+            }
+        }
+    }
+    let mut cross = cross.into_iter();
+    // Own neighbours and others in turn: the small expert takes the first.
+    first.extend(own.by_ref().take(3));
+    first.extend(cross.by_ref().take(2));
+    while first.len() < FEATURES_LARGE {
+        let before = first.len();
+        first.extend(own.by_ref().take(1));
+        first.extend(cross.by_ref().take(1));
+        if first.len() == before {
+            first.push((-1, -1)); // always 0
+        }
+    }
+    let mut offsets = [(0, 0); FEATURES_LARGE];
+    offsets.copy_from_slice(&first[..FEATURES_LARGE]);
+    offsets
+}
+
+impl<const E: usize> ChannelExperts<E> {
+    /// The expert that blends the others.
+    const BLEND: usize = E - 1;
+
+    /// The experts of the channel at `position` of `order`.
+    pub(crate) fn new(
+        field: &Field,
+        order: &[usize],
+        position: usize,
+        max: u16,
+        width: usize,
+    ) -> Self {
+        let bits = (16 - max.leading_zeros()) as u8;
+        let large = OlsParams {
+            keep: 0.98,
+            ridge: 8.0,
+            blocks_per_solve: 2,
+        };
+        let small = OlsParams {
+            keep: 0.74,
+            ridge: 8.0,
+            blocks_per_solve: 2,
+        };
+        let mut fresh = [MeanError {
+            mean_q12: 0,
+            count: 0,
+        }; ENERGIES];
+        for (step, mean) in fresh.iter_mut().enumerate() {
+            let q6 = (QUARTERS_Q8[step & 3] as u64) << (step >> 2) >> 8;
+            mean.mean_q12 = (q6 << 6).min(1 << 28) as u32;
+        }
+        let guide = (position > 0).then(|| {
+            (order[position - 1] as isize - order[position] as isize) * field.plane as isize
+        });
+        ChannelExperts {
+            large: Ols::new(large, bits),
+            small: Ols::new(small, bits),
+            more: (E > 4).then(|| Box::new(MoreOls::new(bits))),
+            offsets: feature_offsets(field, order, position),
+            features: [0; FEATURES_LARGE],
+            base_value: 0,
+            max_q6: i32::from(max) << MU_Q,
+            guide,
+            stride: field.stride,
+            errors: std::array::from_fn(|_| vec![[64; LANES]; width + 2 * ERROR_PAD]),
+            row: 0,
+            means: vec![fresh; E],
+            bias: vec![(0, 0); 1024],
+            bias_at: 0,
+            energy_steps: [0; E],
+            unbiased_q6: 0,
+            mu_q6: [0; E],
+        }
+    }
+
+    /// Prepares for row `y`.
+    pub(crate) fn begin_row(&mut self, y: usize) {
+        self.row = y % 3;
+    }
+
+    /// Local error energy of every expert, Q6 times 20.
+    #[inline(always)]
+    fn energies(&self, x: usize) -> [u32; LANES] {
+        let at = x + ERROR_PAD;
+        let here = &self.errors[self.row];
+        let above = &self.errors[(self.row + 2) % 3];
+        let above2 = &self.errors[(self.row + 1) % 3];
+        let (w, ww) = (&here[at - 1], &here[at - 2]);
+        let (n, nw, ne) = (&above[at], &above[at - 1], &above[at + 1]);
+        let nn = &above2[at];
+        let mut sum = [0; LANES];
+        for e in 0..LANES {
+            sum[e] = 5 * (w[e] + n[e]) + 3 * (nw[e] + ne[e]) + 2 * (ww[e] + nn[e]);
+        }
+        sum
+    }
+
+    /// What is expected of the sample at `base`.
+    #[inline]
+    pub(crate) fn predict(
+        &mut self,
+        field: &Field,
+        hood: &Neighbourhood,
+        base: usize,
+        x: usize,
+        residuals: &[i32; 4],
+        position: usize,
+    ) -> Distribution<E> {
+        let s = &field.samples;
+        let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
+        for (slot, &(plus, minus)) in self.features.iter_mut().zip(&self.offsets) {
+            *slot = sample(plus) - sample(minus);
+        }
+        self.base_value = hood.w;
+        let base_q6 = i64::from(hood.w) << MU_Q;
+        let max_q6 = i64::from(self.max_q6);
+        let small: &[i32; FEATURES_SMALL] =
+            self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
+        self.mu_q6[0] = (base_q6 + self.large.predict_q6(&self.features)).clamp(0, max_q6) as i32;
+        self.mu_q6[1] = (base_q6 + self.small.predict_q6(small)).clamp(0, max_q6) as i32;
+        if let Some(more) = &self.more {
+            let tiny = self.features.first_chunk().unwrap_or(&[0; FEATURES_TINY]);
+            let slow_q6 = base_q6 + more.slow.predict_q6(&self.features);
+            self.mu_q6[E - 3] = slow_q6.clamp(0, max_q6) as i32;
+            self.mu_q6[E - 2] = (base_q6 + more.tiny.predict_q6(tiny)).clamp(0, max_q6) as i32;
+        }
+        let gradient = match self.guide {
+            None => (hood.w + hood.n - hood.nw) << MU_Q,
+            Some(guide) => {
+                let (here, left) = (sample(guide), sample(guide - 1));
+                let up = sample(guide - self.stride as isize);
+                ((hood.w + hood.n) << (MU_Q - 1)) + ((2 * here - left - up) << (MU_Q - 1))
+            }
+        };
+        self.mu_q6[2] = gradient.clamp(0, self.max_q6);
+        let energies = self.energies(x);
+        self.blend(&energies, hood);
+        let crossed_q6 = if position > 0 {
+            (residuals[position - 1].unsigned_abs()) << MU_Q
+        } else {
+            0
+        };
+        self.finish(&energies, crossed_q6)
+    }
+
+    /// Weighs the experts by the inverse cube of their local errors, and
+    /// corrects the result by what was left in the same situation.
+    #[inline(always)]
+    fn blend(&mut self, energies: &[u32; LANES], hood: &Neighbourhood) {
+        let mut steps = [usize::MAX; LANES];
+        for (step, &energy) in steps[..Self::BLEND].iter_mut().zip(energies) {
+            *step = quarter_log2(energy + 24);
+        }
+        let best = steps.iter().copied().min().unwrap_or(0);
+        let (mut sum, mut weighted) = (0u64, 0i64);
+        for (&step, &mu) in steps[..Self::BLEND].iter().zip(&self.mu_q6) {
+            // 2^(-3/4 (step - best)), Q16.
+            let thirds = 3 * (step - best).min(20);
+            let weight =
+                (u64::from(QUARTERS_Q8[3 - (thirds + 3) % 4]) << 8) >> (thirds.div_ceil(4));
+            sum += weight;
+            weighted += weight as i64 * i64::from(mu);
+        }
+        let blended = (weighted / sum.max(1) as i64) as i32;
+        let value = blended >> MU_Q;
+        let energy = quarter_log2(energies[Self::BLEND] / 20 + 8) / 2;
+        let texture = usize::from(hood.n > value)
+            | usize::from(hood.w > value) << 1
+            | usize::from(hood.nw > value) << 2
+            | usize::from(hood.ne > value) << 3
+            | usize::from(hood.nn > value) << 4
+            | usize::from(hood.ww > value) << 5;
+        self.bias_at = energy.min(15) << 6 | texture;
+        self.unbiased_q6 = blended;
+        let (sum, count) = self.bias[self.bias_at];
+        let correction = sum / (count + 4);
+        self.mu_q6[Self::BLEND] = (blended + correction).clamp(0, self.max_q6);
+    }
+
+    /// Looks up scales.
+    #[inline(always)]
+    fn finish(&mut self, energies: &[u32; LANES], crossed_q6: u32) -> Distribution<E> {
+        let mut inverse_scale = [0; E];
+        let mut scale_step = 0;
+        for e in 0..E {
+            let energy = energies[e] / 20 + crossed_q6 * 3 / 8;
+            let step = quarter_log2(energy + 2).min(ENERGIES - 1);
+            self.energy_steps[e] = step;
+            let mean = self.means[e][step].mean_q12.max(64);
+            inverse_scale[e] = INVERSE_SCALE_Q36 / i64::from(mean);
+            scale_step = quarter_log2(mean >> 6);
+        }
+        let centre = (self.mu_q6[Self::BLEND] + (1 << (MU_Q - 1))) >> MU_Q;
+        Distribution {
+            mu_q6: self.mu_q6,
+            inverse_scale,
+            centre,
+            scale_step,
+        }
+    }
+
+    /// Learns what the sample was.
+    #[inline]
+    pub(crate) fn update(&mut self, value: i32, x: usize) {
+        let value_q6 = value << MU_Q;
+        let mut errors = [0; LANES];
+        for (e, slot) in errors.iter_mut().enumerate().take(E) {
+            let error = value_q6.abs_diff(self.mu_q6[e]);
+            *slot = error;
+            let mean = &mut self.means[e][self.energy_steps[e]];
+            mean.count += u32::from(mean.count < 250);
+            let step =
+                ((i64::from(error) << 6) - i64::from(mean.mean_q12)) / i64::from(mean.count + 4);
+            mean.mean_q12 = (i64::from(mean.mean_q12) + step) as u32;
+        }
+        self.errors[self.row][x + ERROR_PAD] = errors;
+        if x == 0 {
+            // Borders repeat what is next to them.
+            self.errors[self.row][..ERROR_PAD].fill(errors);
+        }
+        let len = self.errors[self.row].len();
+        if x + 2 * ERROR_PAD + 1 == len {
+            self.errors[self.row][len - ERROR_PAD..].fill(errors);
+        }
+        let (sum, count) = &mut self.bias[self.bias_at];
+        *sum += value_q6 - self.unbiased_q6;
+        *count += 1;
+        if *count >= 128 {
+            *sum /= 2;
+            *count /= 2;
+        }
+        let target = value - self.base_value;
+        let small: &[i32; FEATURES_SMALL] =
+            self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
+        self.small.update(small, target);
+        if let Some(more) = &mut self.more {
+            let tiny = self.features.first_chunk().unwrap_or(&[0; FEATURES_TINY]);
+            more.tiny.update(tiny, target);
+            more.slow.update(&self.features, target);
+        }
+        self.large.update(&self.features, target);
+    }
+}

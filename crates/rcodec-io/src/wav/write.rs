@@ -1,0 +1,97 @@
+//! Writing WAV.
+
+use super::head::{HeadParser, Step, build, lengthen};
+use crate::pcm::Pcm;
+use crate::writer::{Sink, Writer};
+use rcodec_core::{AudioHeader, Error, Media, Metadata, MetadataKey, Result};
+
+/// Writes WAV: with the head it was read with, or with a new one. In a stream,
+/// a new head says 0xFFFFFFFF for the lengths that are not known, as is the
+/// custom; in a file they are filled in at the end.
+pub(crate) struct WavWriter<'a> {
+    sink: Sink<'a>,
+    audio: AudioHeader,
+    pcm: Pcm,
+    /// For a new head: where it stands in the file, and its length.
+    new_head: Option<(u64, u64)>,
+    data_bytes: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'a> WavWriter<'a> {
+    pub(crate) fn new(
+        audio: &AudioHeader,
+        metadata: &Metadata,
+        mut sink: Sink<'a>,
+    ) -> Result<Self> {
+        if audio.channels == 0 || !(1..=32).contains(&audio.format.bits()) {
+            return Err(Error::parameter("sound without channels or bits"));
+        }
+        let kept = kept_head(audio, metadata)?;
+        let new_head = if let Some(head) = kept {
+            sink.write_all(&head)?;
+            None
+        } else {
+            let at = sink.position()?;
+            let head = build(audio, u32::MAX, u32::MAX)?;
+            sink.write_all(&head)?;
+            Some((at, head.len() as u64))
+        };
+        Ok(WavWriter {
+            sink,
+            audio: audio.clone(),
+            pcm: Pcm::wav(audio.format),
+            new_head,
+            data_bytes: 0,
+            buffer: Vec::new(),
+        })
+    }
+}
+
+/// The head the sound was read with, if it still suits: a lossy codec may have
+/// changed the rate or the width of samples.
+fn kept_head(audio: &AudioHeader, metadata: &Metadata) -> Result<Option<Vec<u8>>> {
+    if metadata.get_str(MetadataKey::SOURCE_FORMAT) != Some("wav") {
+        return Ok(None);
+    }
+    if let Some(head) = metadata.get(MetadataKey::AUDIO_HEAD) {
+        let step = HeadParser::default().step(head);
+        let suits = matches!(&step, Step::Done(parsed)
+            if parsed.audio == *audio && parsed.bytes == head.len());
+        return Ok(suits.then(|| head.to_vec()));
+    }
+    match metadata.get(MetadataKey::FORMAT_PRIVATE) {
+        Some(short) => lengthen(audio, short).map(Some),
+        None => Ok(None),
+    }
+}
+
+impl Writer for WavWriter<'_> {
+    fn write(&mut self, unit: Media) -> Result<()> {
+        let Media::Audio(block) = unit else {
+            return Err(Error::parameter("sound got a unit of something else"));
+        };
+        self.buffer.clear();
+        self.pcm.write(&block.samples, &mut self.buffer)?;
+        self.sink.write_all(&self.buffer)?;
+        self.data_bytes += self.buffer.len() as u64;
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, tail: &Metadata) -> Result<()> {
+        if let Some((at, head_bytes)) = self.new_head {
+            let padding = self.data_bytes & 1;
+            if padding == 1 {
+                self.sink.write_all(&[0])?;
+            }
+            let riff_bytes = u32::try_from(head_bytes - 8 + self.data_bytes + padding);
+            if let (Ok(data_bytes), Ok(riff_bytes)) = (u32::try_from(self.data_bytes), riff_bytes) {
+                let head = build(&self.audio, data_bytes, riff_bytes)?;
+                self.sink.patch(at, &head)?;
+            }
+        } else if let Some(bytes) = tail.get(MetadataKey::AUDIO_TAIL) {
+            self.sink.write_all(bytes)?;
+        }
+        Ok(self.sink.flush()?)
+    }
+}

@@ -1,0 +1,235 @@
+//! Codec and container together: a whole `.rcd` stream, unit by unit.
+
+use crate::registry;
+use rcodec_bitstream::{
+    ContainerReader, ContainerWriter, ContentHasher, FORMAT_VERSION, Form, Latency, Summary,
+};
+use rcodec_core::{
+    Codec, DecodeContext, Decoder, EncodeContext, Encoder, Error, Media, MediaHeader, Metadata,
+    Result, StreamHeader,
+};
+use std::io::{BufRead, Write};
+
+/// Encodes one stream to `out`, unit by unit.
+pub struct StreamEncoder<'a, W: Write> {
+    encoder: Box<dyn Encoder + 'a>,
+    container: ContainerWriter<W>,
+    content: ContentHasher,
+    media: MediaHeader,
+}
+
+/// What an encoder made.
+#[derive(Debug)]
+pub struct Encoded<W> {
+    /// The output, flushed.
+    pub out: W,
+    /// Bytes written to it.
+    pub bytes: u64,
+    /// Samples (bytes, for bytes) taken.
+    pub samples: u64,
+}
+
+impl<'a, W: Write> StreamEncoder<'a, W> {
+    /// Begins a stream; nothing is written yet.
+    ///
+    /// # Errors
+    /// What the codec says of the header and the context.
+    pub fn new(
+        codec: &dyn Codec,
+        media: &MediaHeader,
+        metadata: Metadata,
+        context: EncodeContext<'a>,
+        latency: Latency,
+        out: W,
+    ) -> Result<Self> {
+        let info = codec.info();
+        if info.media != media.kind() {
+            return Err(Error::parameter(format!(
+                "the codec {} does not encode this kind of media",
+                info.name
+            )));
+        }
+        let encoder = codec.encoder(media, context)?;
+        let header = StreamHeader {
+            version: FORMAT_VERSION,
+            codec: info.id,
+            media: media.clone(),
+            params: encoder.params(),
+            models: encoder.models(),
+        };
+        Ok(StreamEncoder {
+            encoder,
+            container: ContainerWriter::new(out, header, metadata, latency)?,
+            content: ContentHasher::new(),
+            media: media.clone(),
+        })
+    }
+
+    /// Takes the next unit.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the unit is not of the header's media.
+    pub fn write(&mut self, unit: Media) -> Result<()> {
+        check_unit(&self.media, &unit)?;
+        self.content.update(&unit);
+        self.encoder.write(unit, &mut self.container)
+    }
+
+    /// Ends the stream; `tail` is the metadata that stood behind the samples.
+    pub fn finish(mut self, tail: &Metadata) -> Result<Encoded<W>> {
+        self.encoder.finish(&mut self.container)?;
+        let content = self.content.digest();
+        let (out, bytes) = self.container.finish(content, tail)?;
+        Ok(Encoded {
+            out,
+            bytes,
+            samples: content.samples,
+        })
+    }
+}
+
+fn check_unit(media: &MediaHeader, unit: &Media) -> Result<()> {
+    let fits = match (media, unit) {
+        (MediaHeader::Image(header), Media::Image(strip)) => {
+            let samples = u64::from(strip.rows) * header.row_samples() as u64;
+            samples == strip.samples.len() as u64 && samples > 0
+        }
+        (MediaHeader::Audio(header), Media::Audio(block)) => block
+            .samples
+            .len()
+            .is_multiple_of(usize::from(header.channels)),
+        (MediaHeader::Bytes, Media::Bytes(_)) => true,
+        _ => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::parameter(
+            "a unit that does not fit the media header",
+        ))
+    }
+}
+
+/// Decodes one stream, unit by unit. The content's checksum is compared when
+/// the last unit has been given, in [`finish`](Self::finish).
+pub struct StreamDecoder<'a, R: BufRead> {
+    decoder: Box<dyn Decoder + 'a>,
+    container: ContainerReader<R>,
+    content: ContentHasher,
+    done: bool,
+}
+
+impl<'a, R: BufRead> StreamDecoder<'a, R> {
+    /// Reads the header and chooses the codec.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if this build lacks the codec,
+    /// [`Error::ModelMissing`] if a model is not installed, and whatever the
+    /// bytes deserve.
+    pub fn open(src: R, context: DecodeContext<'a>) -> Result<Self> {
+        let container = ContainerReader::open(src, context.budget.clone())?;
+        if let MediaHeader::Image(image) = &container.header().media {
+            let pixels = u64::from(image.width) * u64::from(image.height);
+            if pixels > context.budget.limits().max_pixels {
+                return Err(Error::Limit("pixels of a picture"));
+            }
+        }
+        let decoder =
+            registry::codec(container.header().codec)?.decoder(container.header(), context)?;
+        Ok(StreamDecoder {
+            decoder,
+            container,
+            content: ContentHasher::new(),
+            done: false,
+        })
+    }
+
+    /// The stream's header.
+    pub fn header(&self) -> &StreamHeader {
+        self.container.header()
+    }
+
+    /// The metadata that stood before the samples.
+    pub fn metadata(&self) -> &Metadata {
+        self.container.metadata()
+    }
+
+    /// The container's form.
+    pub fn form(&self) -> Form {
+        self.container.form()
+    }
+
+    /// Samples (bytes, for bytes) given so far.
+    pub fn samples(&self) -> u64 {
+        self.content.samples()
+    }
+
+    /// The next unit, or `None` after the last.
+    pub fn next_unit(&mut self) -> Result<Option<Media>> {
+        let unit = self.decoder.next_unit(&mut self.container)?;
+        match &unit {
+            Some(unit) => self.content.update(unit),
+            None => self.done = true,
+        }
+        Ok(unit)
+    }
+
+    /// Decodes what has not been asked for yet, and checks that the whole
+    /// content is what was encoded and that the stream ends there.
+    pub fn finish(mut self) -> Result<Summary> {
+        while !self.done {
+            self.next_unit()?;
+        }
+        self.container.finish(Some(self.content.digest()))
+    }
+}
+
+/// A decoded file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The file's header.
+    pub header: StreamHeader,
+    /// The metadata that stood before the samples.
+    pub metadata: Metadata,
+    /// The units, in order.
+    pub units: Vec<Media>,
+    /// The metadata that stood behind the samples.
+    pub tail: Metadata,
+}
+
+/// Encodes units into a file in memory, without metadata.
+pub fn encode(
+    codec: &dyn Codec,
+    media: &MediaHeader,
+    units: impl IntoIterator<Item = Media>,
+    context: EncodeContext<'_>,
+) -> Result<Vec<u8>> {
+    let mut encoder = StreamEncoder::new(
+        codec,
+        media,
+        Metadata::default(),
+        context,
+        Latency::Smallest,
+        Vec::new(),
+    )?;
+    for unit in units {
+        encoder.write(unit)?;
+    }
+    Ok(encoder.finish(&Metadata::default())?.out)
+}
+
+/// Decodes a file in memory.
+pub fn decode(file: &[u8], context: DecodeContext<'_>) -> Result<Decoded> {
+    let mut decoder = StreamDecoder::open(file, context)?;
+    let mut decoded = Decoded {
+        header: decoder.header().clone(),
+        metadata: decoder.metadata().clone(),
+        units: Vec::new(),
+        tail: Metadata::default(),
+    };
+    while let Some(unit) = decoder.next_unit()? {
+        decoded.units.push(unit);
+    }
+    decoded.tail = decoder.finish()?.tail;
+    Ok(decoded)
+}

@@ -1,0 +1,119 @@
+//! Files written by earlier versions decode for ever, and damaged ones fail
+//! as they should.
+//!
+//! `tests/golden` holds one file per codec, version and kind of media, named
+//! `<sample>.<codec>.v<n>.rcd`; what they decode to is made by this crate.
+//! New ones are written by
+//! `RCODEC_WRITE_GOLDEN=1 cargo test -p rcodec-tests --test golden`, which
+//! never touches one that is there.
+
+use rcodec::{Codec, EncodeContext, Error};
+use rcodec_tests::{Sample, all_samples, decode, golden_folder, lossless_codecs_for};
+use std::fs;
+
+/// The version of each codec's payload, as in FORMAT.md.
+const PAYLOAD_VERSION: u32 = 1;
+
+fn file_name(sample: &Sample, codec: &dyn Codec) -> String {
+    format!("{}.{}.v{PAYLOAD_VERSION}.rcd", sample.name, codec.info().name)
+}
+
+#[test]
+fn missing_golden_files_are_written_on_request() {
+    if std::env::var_os("RCODEC_WRITE_GOLDEN").is_none() {
+        return;
+    }
+    for sample in all_samples() {
+        for codec in lossless_codecs_for(&sample) {
+            let path = golden_folder().join(file_name(&sample, codec));
+            if !path.exists() {
+                let file = sample.encode(codec, EncodeContext::default()).unwrap();
+                fs::write(path, file).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn golden_files_decode() {
+    let samples = all_samples();
+    let mut decoded = 0;
+    for entry in fs::read_dir(golden_folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "rcd") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let sample = samples
+            .iter()
+            .find(|sample| name.starts_with(&format!("{}.", sample.name)))
+            .unwrap_or_else(|| panic!("{name}: no such sample"));
+        let (header, unit) = decode(&fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(header, sample.header, "{name}");
+        assert!(unit == sample.unit, "{name}: other samples");
+        decoded += 1;
+    }
+    let expected: usize = samples.iter().map(|s| lossless_codecs_for(s).len()).sum();
+    assert!(decoded >= expected, "{decoded} golden files for {expected} combinations");
+}
+
+/// What a golden error must be.
+enum Expected {
+    Malformed(u64),
+    Truncated(u64),
+    Checksum(u64),
+    Unsupported,
+}
+
+#[test]
+fn golden_errors_fail_as_they_should() {
+    let folder = golden_folder();
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let prose = read("prose.zstd.v1.rcd");
+    let landscape = read("landscape.image-lossless.v1.rcd");
+    let cases: Vec<(&str, Vec<u8>, Expected)> = vec![
+        ("empty", Vec::new(), Expected::Truncated(0)),
+        ("PNG", b"\x89PNG\r\n\x1a\n".to_vec(), Expected::Malformed(0)),
+        ("magic only", prose[..3].to_vec(), Expected::Truncated(3)),
+        ("cut", prose[..prose.len() - 1].to_vec(), Expected::Truncated(prose.len() as u64 - 1)),
+        ("longer", [&prose[..], &[0]].concat(), Expected::Malformed(prose.len() as u64)),
+        ("later version", with(&prose, 3, prose[3] ^ 0xc0), Expected::Unsupported),
+        ("reserved codec", with(&prose, 3, 0x4e), Expected::Unsupported),
+        ("check", flipped_last(&landscape), Expected::Checksum(0)),
+    ];
+    for (name, file, expected) in cases {
+        let error = decode(&file).unwrap_err();
+        let right = match (&expected, &error) {
+            (Expected::Malformed(a), Error::Malformed { at, .. }) => a == at,
+            (Expected::Truncated(a), Error::Truncated { at }) => a == at,
+            (Expected::Checksum(b), Error::Checksum { block, .. }) => b == block,
+            (Expected::Unsupported, Error::Unsupported(_)) => true,
+            _ => false,
+        };
+        assert!(right, "{name}: {error}");
+    }
+}
+
+fn with(file: &[u8], at: usize, byte: u8) -> Vec<u8> {
+    let mut file = file.to_vec();
+    file[at] = byte;
+    file
+}
+
+fn flipped_last(file: &[u8]) -> Vec<u8> {
+    let last = file.len() - 1;
+    with(file, last, file[last] ^ 1)
+}
+
+#[test]
+fn every_flipped_bit_of_small_files_is_found() {
+    for name in ["one-pixel.image-lossless", "one-frame.audio-lossless", "one-byte.zstd", "indexed-4.image-lossless"] {
+        let file = fs::read(golden_folder().join(format!("{name}.v1.rcd"))).unwrap();
+        for i in 0..file.len() {
+            for bit in 0..8 {
+                let damaged = with(&file, i, file[i] ^ 1 << bit);
+                assert!(decode(&damaged).is_err(), "{name}: bit {bit} of byte {i}");
+            }
+        }
+    }
+}
