@@ -56,6 +56,13 @@ impl Shape {
             .filter(|&values| values <= (isize::MAX / 16) as usize)
             .ok_or(Error::Limit("tensor size"))
     }
+
+    /// Number of values, `u64::MAX` if it is more: for estimates of work.
+    pub(crate) fn saturating_len(&self) -> u64 {
+        (self.height as u64)
+            .saturating_mul(self.width as u64)
+            .saturating_mul(self.channels as u64)
+    }
 }
 
 /// A tensor: values, extents, and the scale of the values.
