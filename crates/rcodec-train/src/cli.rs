@@ -5,6 +5,8 @@ use crate::train::{Options, train};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rcodec_core::{Error, Result};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Trains the networks of rcodec and exports them as integer models.
@@ -93,6 +95,10 @@ fn run_training(args: &TrainArgs) -> Result<()> {
         Device::Cpu => (cpus, 1),
         Device::Cuda => (1, cpus.saturating_sub(2).max(1)),
     };
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
+        .map_err(|error| Error::Parameter(error.to_string()))?;
     let options = Options {
         data: args.data.clone(),
         out: args.out.clone(),
@@ -103,6 +109,7 @@ fn run_training(args: &TrainArgs) -> Result<()> {
         workers: args.workers.unwrap_or(workers),
         loaders: args.loaders.unwrap_or(loaders),
         device_name: format!("{:?}", args.device).to_lowercase(),
+        stop,
     };
     match args.device {
         Device::Cpu => train_on_cpu(&recipe, options),
