@@ -5,17 +5,28 @@
 //! | byte | mode | then |
 //! |---|---|---|
 //! | 0 | stored | every sample in as many bits as it has, most significant first |
-//! | 1 | coded | the channels' value maps, then one of the coders' streams |
+//! | 1 | photo | the channels' value maps, then the samples |
+//! | 2 | palette | the channels' value maps, the palette, then the indices |
+//! | 3 | fast | the channels' value maps, then residuals |
 
 use crate::bitbuf::{BitReader, BitWriter};
-use crate::photo;
 use crate::plane::Planes;
 use crate::values::ValueMap;
+use crate::{fast, palette, photo};
 use rcodec_core::{Budget, Effort, Error, ImageHeader, Result, Samples};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 
 const MODE_STORED: u8 = 0;
 const MODE_PHOTO: u8 = 1;
+const MODE_PALETTE: u8 = 2;
+const MODE_FAST: u8 = 3;
+
+/// Upper bound of the memory that models take.
+const TABLE_BYTES: u64 = if photo::TABLE_BYTES > palette::TABLE_BYTES {
+    photo::TABLE_BYTES
+} else {
+    palette::TABLE_BYTES
+};
 
 /// What all groups of a picture have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,26 +69,47 @@ impl GroupShape {
     pub(crate) fn encode_bytes(&self, samples: u64) -> u64 {
         // Interleaved, planes, mapped planes, a coder's own copy, two
         // payloads; and the coder's tables.
-        samples
-            .saturating_mul(16)
-            .saturating_add(photo::TABLE_BYTES)
+        samples.saturating_mul(16).saturating_add(TABLE_BYTES)
     }
 
     /// About what decoding a group of `samples` takes.
     fn decode_bytes(&self, samples: u64) -> u64 {
-        samples.saturating_mul(8).saturating_add(photo::TABLE_BYTES)
+        samples.saturating_mul(8).saturating_add(TABLE_BYTES)
     }
 }
 
 /// The payload of a group: the smallest that the modes tried at `effort` give.
 pub(crate) fn encode_group(planes: &Planes, shape: GroupShape, effort: Effort) -> Vec<u8> {
-    let _ = effort;
-    let coded = encode_coded(planes, shape);
-    match coded {
-        Ok(payload) if payload.len() <= stored_bytes(planes) => payload,
+    let mut best = Vec::new();
+    let coder = if effort.get() <= 3 {
+        MODE_FAST
+    } else {
+        MODE_PHOTO
+    };
+    for mode in [MODE_PALETTE, coder] {
         // Encoders cannot fail; if one did, what is stored is still right.
-        _ => encode_stored(planes),
+        let Ok(Some(payload)) = encode_coded(planes, shape, mode) else {
+            continue;
+        };
+        if best.is_empty() || payload.len() < best.len() {
+            best = payload;
+        }
+        if is_graphic(planes) {
+            break;
+        }
     }
+    if best.is_empty() || best.len() > stored_bytes(planes) {
+        best = encode_stored(planes);
+    }
+    best
+}
+
+/// Whether neighbours are mostly the same: then few colours make a graphic,
+/// otherwise they may as well make a photo of few levels.
+fn is_graphic(planes: &Planes) -> bool {
+    let same = |plane: &Vec<u16>| plane.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    let equal: usize = planes.channels.iter().map(same).sum();
+    2 * equal > planes.pixels() * planes.channels.len()
 }
 
 /// Bytes of a stored group.
@@ -95,7 +127,8 @@ fn encode_stored(planes: &Planes) -> Vec<u8> {
     bits.finish()
 }
 
-fn encode_coded(planes: &Planes, shape: GroupShape) -> Result<Vec<u8>> {
+/// A payload in one of the coded modes; `None` if it does not apply.
+fn encode_coded(planes: &Planes, shape: GroupShape, mode: u8) -> Result<Option<Vec<u8>>> {
     let mut coder = RangeBitEncoder::new();
     let mut maps = Vec::new();
     let mut mapped = planes.clone();
@@ -104,10 +137,18 @@ fn encode_coded(planes: &Planes, shape: GroupShape) -> Result<Vec<u8>> {
         map.to_ranks(plane);
         maps.push(map);
     }
-    photo::code(&mut coder, &mut mapped, &maps)?;
-    let mut payload = vec![MODE_PHOTO];
+    match mode {
+        MODE_PALETTE => {
+            if palette::encode(&mut coder, &mapped, &maps)?.is_none() {
+                return Ok(None);
+            }
+        }
+        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps)?,
+        _ => photo::code(&mut coder, &mut mapped, &maps)?,
+    }
+    let mut payload = vec![mode];
     payload.extend(coder.finish());
-    Ok(payload)
+    Ok(Some(payload))
 }
 
 /// The samples of a group of `rows` rows. Offsets in errors are those of the
@@ -125,9 +166,9 @@ pub(crate) fn decode_group(
     let _memory = budget.reserve(shape.decode_bytes(samples))?;
     match mode {
         MODE_STORED => decode_stored(payload, shape, rows as usize, samples),
-        MODE_PHOTO => {
-            let planes = decode_coded(body, shape, rows as usize).map_err(|e| e.offset_by(1))?;
-            Ok(planes.to_interleaved())
+        MODE_PHOTO | MODE_PALETTE | MODE_FAST => {
+            let planes = decode_coded(body, shape, rows as usize, mode);
+            Ok(planes.map_err(|e| e.offset_by(1))?.to_interleaved())
         }
         _ => Err(Error::malformed(0, "unknown mode of a group")),
     }
@@ -153,14 +194,18 @@ fn decode_stored(payload: &[u8], shape: GroupShape, rows: usize, samples: u64) -
     Ok(planes.to_interleaved())
 }
 
-fn decode_coded(body: &[u8], shape: GroupShape, rows: usize) -> Result<Planes> {
+fn decode_coded(body: &[u8], shape: GroupShape, rows: usize, mode: u8) -> Result<Planes> {
     let mut coder = RangeBitDecoder::new(body);
     let mut maps = Vec::new();
     for _ in 0..shape.channels {
         maps.push(ValueMap::empty().code(&mut coder, shape.bits)?);
     }
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
-    photo::code(&mut coder, &mut planes, &maps)?;
+    match mode {
+        MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
+        MODE_FAST => fast::code(&mut coder, &mut planes, &maps)?,
+        _ => photo::code(&mut coder, &mut planes, &maps)?,
+    }
     coder.finish()?;
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {
         map.to_values(plane);

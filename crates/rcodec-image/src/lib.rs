@@ -18,10 +18,13 @@
 
 mod bitbuf;
 mod codec;
+mod color;
 mod decode;
 mod encode;
+mod fast;
 mod group;
 mod logistic;
+mod palette;
 mod params;
 mod photo;
 mod plane;

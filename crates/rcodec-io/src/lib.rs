@@ -14,11 +14,18 @@
 //! one a decoder should choose.
 
 mod bytes;
+mod convert;
+mod decoded;
 mod input;
 mod pcm;
+mod pixels;
 mod png;
+mod pnm;
 mod probe;
+mod profile;
+mod raster;
 mod raw;
+mod sound;
 mod source;
 mod strip;
 mod strips;

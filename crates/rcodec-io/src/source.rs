@@ -3,7 +3,7 @@
 use crate::bytes::ByteUnits;
 use crate::input::Input;
 use crate::probe::{PROBE_BYTES, SourceKind, probe};
-use crate::{png, wav};
+use crate::{decoded, png, raster, sound, wav};
 use rcodec_core::{Budget, Media, MediaHeader, Metadata, Result};
 use std::io::BufRead;
 
@@ -82,8 +82,29 @@ pub fn open(
     } else {
         match kind {
             SourceKind::Png => png::open(input, budget)?,
-            SourceKind::Apng => Attempt::bytes(input, "an animation"),
+            SourceKind::Apng | SourceKind::WebpAnimated => Attempt::bytes(input, "an animation"),
             SourceKind::Wav => wav::open(input)?,
+            SourceKind::Bmp | SourceKind::Pnm | SourceKind::Tiff => {
+                match raster::open(input, kind, budget)? {
+                    Attempt::Bytes(input, _) if options.pixels => {
+                        decoded::open(input, kind, true, budget)?
+                    }
+                    attempt => attempt,
+                }
+            }
+            SourceKind::Jpeg
+            | SourceKind::WebpLossy
+            | SourceKind::WebpLossless
+            | SourceKind::Qoi => decoded::open(input, kind, options.pixels, budget)?,
+            SourceKind::Flac
+            | SourceKind::Mp3
+            | SourceKind::Ogg
+            | SourceKind::Mp4
+            | SourceKind::Aac
+                if options.transcode =>
+            {
+                sound::open(input, kind, budget)?
+            }
             _ => Attempt::Bytes(input, None),
         }
     };

@@ -1,7 +1,9 @@
 //! Cutting pictures into strips.
 
 use crate::source::Units;
-use rcodec_core::{Budget, ImageHeader, ImageStrip, Media, Metadata, Reservation, Result, Samples};
+use rcodec_core::{
+    Budget, Error, ImageHeader, ImageStrip, Media, Metadata, Reservation, Result, Samples,
+};
 
 /// Bytes of samples in one strip, about (at least one row).
 const STRIP_BYTES: u64 = 1 << 20;
@@ -76,4 +78,95 @@ impl Units for PictureUnits {
         };
         Ok(Some(Media::Image(ImageStrip { rows, samples })))
     }
+}
+
+/// Sees to it that the strips given to a writer make up the picture.
+pub(crate) struct StripCheck {
+    bits: u8,
+    row_samples: usize,
+    left_rows: u32,
+}
+
+impl StripCheck {
+    pub(crate) fn new(header: &ImageHeader) -> Self {
+        StripCheck {
+            bits: header.bits,
+            row_samples: header.row_samples(),
+            left_rows: header.height,
+        }
+    }
+
+    /// The next strip, if `unit` is one.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it does not fit the picture.
+    pub(crate) fn accept(&mut self, unit: Media) -> Result<ImageStrip> {
+        let Media::Image(strip) = unit else {
+            return Err(Error::parameter("a picture got a unit of something else"));
+        };
+        let samples = u64::from(strip.rows) * self.row_samples as u64;
+        if strip.rows > self.left_rows || strip.samples.len() as u64 != samples {
+            return Err(Error::parameter("a strip does not fit the picture"));
+        }
+        let most = match &strip.samples {
+            Samples::U8(_) if self.bits > 8 => None,
+            Samples::U16(_) if self.bits <= 8 => None,
+            Samples::U8(samples) => Some(samples.iter().fold(0, |all, &s| all | u32::from(s))),
+            Samples::U16(samples) => Some(samples.iter().fold(0, |all, &s| all | u32::from(s))),
+        };
+        if most.is_none_or(|most| most >> self.bits != 0) {
+            return Err(Error::parameter(format!(
+                "the samples of a strip do not have {} bits",
+                self.bits
+            )));
+        }
+        self.left_rows -= strip.rows;
+        Ok(strip)
+    }
+
+    /// # Errors
+    /// [`Error::Parameter`] if rows are missing.
+    pub(crate) fn finish(&self) -> Result<()> {
+        if self.left_rows > 0 {
+            return Err(Error::parameter(format!(
+                "{} rows of the picture are missing",
+                self.left_rows
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Packs one row of samples of 1, 2, 4 or 8 bits into bytes, the first sample
+/// at the upper end.
+pub(crate) fn pack(samples: &[u8], bits: u8, packed: &mut Vec<u8>) {
+    if bits == 8 {
+        packed.extend_from_slice(samples);
+        return;
+    }
+    for group in samples.chunks(usize::from(8 / bits)) {
+        let mut byte = 0u8;
+        for (i, &sample) in group.iter().enumerate() {
+            byte |= sample << (8 - bits as usize * (i + 1));
+        }
+        packed.push(byte);
+    }
+}
+
+/// Undoes [`pack`]: appends `count` samples.
+pub(crate) fn unpack(packed: &[u8], bits: u8, count: usize, samples: &mut Vec<u8>) {
+    if bits == 8 {
+        samples.extend_from_slice(packed);
+        return;
+    }
+    let end = samples.len() + count;
+    let mask = (1u8 << bits) - 1;
+    for &byte in packed {
+        let mut left_bits = 8;
+        while left_bits > 0 {
+            left_bits -= bits;
+            samples.push(byte >> left_bits & mask);
+        }
+    }
+    samples.truncate(end); // the unused bits of the last byte
 }

@@ -1,7 +1,7 @@
 //! Writing media as files.
 
 use crate::bytes::ByteWriter;
-use crate::{png, raw, wav};
+use crate::{pixels, png, pnm, raster, raw, wav};
 use rcodec_core::{Budget, Error, Media, MediaHeader, MediaKind, Metadata, MetadataKey, Result};
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -12,21 +12,47 @@ pub enum OutputFormat {
     /// PNG: every picture with 1, 2, 4, 8 or 16 bits per gray sample or index,
     /// 8 or 16 per colour sample.
     Png,
+    /// PBM, PGM, PPM or PAM, whichever the picture needs; 1–16 bits.
+    Pnm,
+    /// JPEG, 8 bits, gray or RGB. The only one here that loses something.
+    Jpeg {
+        /// 1–100.
+        quality: u8,
+    },
+    /// Lossless WebP, 8 bits.
+    Webp,
+    /// Uncompressed TIFF, 8 or 16 bits.
+    Tiff,
+    /// Windows bitmap, 8 bits.
+    Bmp,
+    /// QOI, 8 bits.
+    Qoi,
     /// RIFF WAVE.
     Wav,
-    /// Samples alone: interleaved, little endian, in the fewest whole bytes
-    /// that hold their bits, signed for sound, one sample at least a byte.
+    /// Samples alone: interleaved, little endian, each in the fewest whole
+    /// bytes that hold its bits; sound is signed.
     Raw,
     /// Bytes as they are.
     Bytes,
 }
 
 impl OutputFormat {
+    /// The quality of JPEG unless one is asked for.
+    pub const JPEG_QUALITY: u8 = 90;
+
     /// The format that a file name's extension (without the dot, any case)
     /// asks for.
     pub fn from_extension(extension: &str) -> Option<Self> {
         Some(match extension.to_ascii_lowercase().as_str() {
             "png" => OutputFormat::Png,
+            "pnm" | "pbm" | "pgm" | "ppm" | "pam" => OutputFormat::Pnm,
+            "jpg" | "jpeg" => OutputFormat::Jpeg {
+                quality: Self::JPEG_QUALITY,
+            },
+            "webp" => OutputFormat::Webp,
+            "tif" | "tiff" => OutputFormat::Tiff,
+            "bmp" | "dib" => OutputFormat::Bmp,
+            "qoi" => OutputFormat::Qoi,
             "wav" | "wave" => OutputFormat::Wav,
             "raw" => OutputFormat::Raw,
             _ => return None,
@@ -35,12 +61,24 @@ impl OutputFormat {
 
     /// The usual extension, without the dot; none for bytes.
     pub fn extension(self) -> Option<&'static str> {
-        match self {
-            OutputFormat::Png => Some("png"),
-            OutputFormat::Wav => Some("wav"),
-            OutputFormat::Raw => Some("raw"),
-            OutputFormat::Bytes => None,
-        }
+        Some(match self {
+            OutputFormat::Png => "png",
+            OutputFormat::Pnm => "pnm",
+            OutputFormat::Jpeg { .. } => "jpg",
+            OutputFormat::Webp => "webp",
+            OutputFormat::Tiff => "tiff",
+            OutputFormat::Bmp => "bmp",
+            OutputFormat::Qoi => "qoi",
+            OutputFormat::Wav => "wav",
+            OutputFormat::Raw => "raw",
+            OutputFormat::Bytes => return None,
+        })
+    }
+
+    /// Whether the format is one of pictures.
+    pub fn is_picture(self) -> bool {
+        use OutputFormat::*;
+        matches!(self, Png | Pnm | Jpeg { .. } | Webp | Tiff | Bmp | Qoi)
     }
 }
 
@@ -52,6 +90,7 @@ pub fn restore_format(header: &MediaHeader, metadata: &Metadata) -> OutputFormat
         .and_then(OutputFormat::from_extension);
     match (header.kind(), named) {
         (MediaKind::Bytes, _) => OutputFormat::Bytes,
+        (MediaKind::Image, Some(format)) if format.is_picture() => format,
         (MediaKind::Image, _) => OutputFormat::Png,
         (MediaKind::Audio, _) => OutputFormat::Wav,
     }
@@ -132,9 +171,27 @@ pub fn create<'a>(
     format: OutputFormat,
     header: &MediaHeader,
     metadata: &Metadata,
-    sink: Sink<'a>,
+    mut sink: Sink<'a>,
     budget: &Budget,
 ) -> Result<Box<dyn Writer + 'a>> {
+    if let MediaHeader::Image(image) = header
+        && (image.width == 0 || image.height == 0 || !(1..=16).contains(&image.bits))
+    {
+        return Err(Error::parameter("a picture without pixels or bits"));
+    }
+    let source = metadata.get_str(MetadataKey::SOURCE_FORMAT);
+    if let MediaHeader::Image(image) = header
+        && matches!(
+            format,
+            OutputFormat::Bmp | OutputFormat::Pnm | OutputFormat::Tiff
+        )
+        && source == format.extension()
+    {
+        match raster::RasterWriter::new(image, metadata, sink, budget)? {
+            Ok(writer) => return Ok(Box::new(writer)),
+            Err(unused) => sink = unused,
+        }
+    }
     match (format, header) {
         (OutputFormat::Bytes | OutputFormat::Raw, MediaHeader::Bytes) => {
             Ok(Box::new(ByteWriter { sink }))
@@ -143,6 +200,12 @@ pub fn create<'a>(
         (OutputFormat::Png, MediaHeader::Image(image)) => Ok(Box::new(png::PngWriter::new(
             image, metadata, sink, budget,
         )?)),
+        (OutputFormat::Pnm, MediaHeader::Image(image)) => {
+            Ok(Box::new(pnm::PnmWriter::new(image, metadata, sink)?))
+        }
+        (format, MediaHeader::Image(image)) if format.is_picture() => Ok(Box::new(
+            pixels::PixelWriter::new(format, image, metadata, sink, budget)?,
+        )),
         (OutputFormat::Wav, MediaHeader::Audio(audio)) => {
             Ok(Box::new(wav::WavWriter::new(audio, metadata, sink)?))
         }

@@ -236,7 +236,7 @@ fn what_we_cannot_hold_is_bytes() {
     ] {
         check(&riff(&[chunk(b"fmt ", &body), data.clone()]), false);
     }
-    check(&riff(&[data.clone()]), false);
+    check(&riff(std::slice::from_ref(&data)), false);
     let long = riff(&[
         chunk(b"JUNK", &vec![0; 2 << 20]),
         chunk(b"fmt ", &format_body(1, 2, 16)),

@@ -7,10 +7,10 @@
 //!
 //! Zstandard's own framing is taken off: the container has a checksum, knows
 //! where a payload ends and which codec wrote it. What is left costs a short
-//! text no byte at all (module [`payload`] is the specification). Every block
-//! decodes alone, so blocks decode side by side and a broken one takes no other
-//! with it; pieces are as long as the window, so that little is lost against
-//! one long frame.
+//! text no byte at all (section 7.1 of the format's specification, FORMAT.md in
+//! `rcodec-bitstream`). Every block decodes alone, so blocks decode side by
+//! side and a broken one takes no other with it; pieces are as long as the
+//! window, so that little is lost against one long frame.
 //!
 //! What is encoded depends on the bytes, the effort, the options and the
 //! dictionary; never on the number of threads or on how the input is cut.

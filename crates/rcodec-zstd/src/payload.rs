@@ -1,4 +1,4 @@
-//! What stands in a block: the specification.
+//! What stands in a block: section 7.1 of FORMAT.md.
 //!
 //! A payload is one piece of the content and decodes alone. Terms in capitals
 //! are those of RFC 8878. The stream's parameters are empty, or the 8 bytes of

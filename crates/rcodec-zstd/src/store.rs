@@ -6,7 +6,11 @@ use rcodec_core::{
     Encoder, Error, Info, Media, MediaHeader, MediaKind, Progress, Result, StreamHeader,
 };
 
-/// Keeps bytes as they are: a block's payload is up to 1 MiB of the content.
+/// Bytes in a block, but for the last: as many as the container's compact form
+/// takes, so that files up to that size pay for one block only.
+const BLOCK_BYTES: usize = 16 << 20;
+
+/// Keeps bytes as they are: a block's payload is up to 16 MiB of the content.
 /// For input that nothing makes smaller. No parameters.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Store;
@@ -39,7 +43,7 @@ impl Codec for Store {
             return Err(Error::parameter("the codec store takes no dictionary"));
         }
         Ok(Box::new(StoreEncoder {
-            piece: PieceBuffer::new(UNIT_BYTES),
+            piece: PieceBuffer::new(BLOCK_BYTES),
             taken: 0,
             progress: context.progress,
             budget: context.budget,

@@ -505,3 +505,17 @@ fn work_can_be_cancelled() {
         assert_eq!(some.len(), 3 << 20);
     }
 }
+
+#[test]
+fn the_examples_of_the_specification_decode() {
+    let run = "a".repeat(1000);
+    let block = [0x08, 0x61, 0x01, 0x00, 0xe4, 0x2b, 0x20, 0x04];
+    for (payload, content) in [(&[0x01, 0x61][..], "a"), (&block, &run)] {
+        let encoded = Encoded {
+            params: Vec::new(),
+            blocks: vec![payload.to_vec()],
+        };
+        let decoded = decode(&Zstd, &encoded, DecodeContext::default()).unwrap();
+        assert_eq!(decoded, content.as_bytes());
+    }
+}

@@ -15,6 +15,7 @@ mod experts;
 mod field;
 mod node;
 mod ols;
+mod seen;
 mod tree;
 
 use crate::plane::Planes;
@@ -22,9 +23,10 @@ use crate::values::ValueMap;
 use contexts::Neighbourhood;
 use experts::ChannelExperts;
 use field::Field;
-use node::NodeModels;
+use node::{NodeModels, Selection};
 use rcodec_core::Result;
 use rcodec_entropy::BitCoder;
+use seen::SeenStage;
 use tree::Tree;
 
 /// Upper bound of the memory that models take, beside the samples.
@@ -41,12 +43,19 @@ fn coding_order(channels: usize) -> &'static [usize] {
     }
 }
 
+/// Whether the channel at `position` is the last of three colours of at most
+/// 256 values each.
+fn has_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> bool {
+    maps.len() >= 3 && order[position] == 2 && maps[..3].iter().all(|map| map.max_rank() < 256)
+}
+
 /// Everything that one channel learns.
 struct ChannelModel {
     channel: usize,
     max: i32,
     experts: ChannelExperts,
     nodes: NodeModels,
+    seen: Option<SeenStage>,
 }
 
 /// Codes the planes, or decodes into them.
@@ -74,6 +83,7 @@ pub(crate) fn code<C: BitCoder>(
                 max: i32::from(max),
                 experts: ChannelExperts::new(&field, &order, position, max, planes.width),
                 nodes: NodeModels::new(),
+                seen: has_seen_stage(&order, position, maps).then(SeenStage::new),
             }
         })
         .collect();
@@ -108,11 +118,26 @@ fn code_pixel<C: BitCoder>(
         let dist = model
             .experts
             .predict(field, &hood, base, x, &residuals, position);
-        model
-            .nodes
-            .select(&dist, &hood, &residuals, position, x, y, model.max);
-        let tree = Tree::new(&dist, model.max);
-        let value = tree.code(coder, &mut model.nodes, i32::from(*slot))?;
+        let selection = Selection::new(&dist, &hood, &residuals, position, x, y, model.max);
+        let tree = Tree::new(&dist, &selection, model.max);
+        let sample = i32::from(*slot);
+        let value = match &mut model.seen {
+            None => tree.code(coder, &mut model.nodes, sample)?,
+            Some(seen) => {
+                let offset = field.row(y) + x;
+                let first = field.samples[field.plane + offset];
+                seen.select(first, field.samples[offset]);
+                let (value, excluded) = seen.code(coder, &selection, &tree, &dist, sample)?;
+                let value = match value {
+                    Some(value) => value,
+                    None => tree
+                        .excluding(excluded)
+                        .code(coder, &mut model.nodes, sample)?,
+                };
+                seen.update(value);
+                value
+            }
+        };
         *slot = value as u16;
         field.samples[base] = value as u16;
         model.experts.update(value, x);

@@ -31,6 +31,11 @@ pub(crate) struct NodeModels {
     mixer: MixerStack<INPUTS, 2>,
     apm_scale: Apm,
     apm_value: Apm,
+}
+
+/// The contexts of one sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selection {
     slots: [usize; CONTEXTS],
     scale: usize,
     texture: usize,
@@ -50,18 +55,52 @@ impl NodeModels {
             mixer: MixerStack::new([NODES * SCALES, NODES * 64], NODES, parameters),
             apm_scale: Apm::new(NODES * 64, 255),
             apm_value: Apm::new(NODES * 256, 255),
-            slots: [0; CONTEXTS],
-            scale: 0,
-            texture: 0,
-            value: 0,
         }
     }
 
+    /// Codes one decision. `odds_q8` is what the experts say of it.
+    #[inline]
+    pub(crate) fn code<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        selection: &Selection,
+        bit: bool,
+        node: usize,
+        odds_q8: &[i32; EXPERTS],
+    ) -> Result<bool> {
+        for (e, &odds) in odds_q8.iter().enumerate() {
+            self.inputs.set(e, odds);
+        }
+        let inputs = self.inputs.values_mut();
+        for (input, &slot) in inputs[EXPERTS..].iter_mut().zip(&selection.slots) {
+            *input = stretch(self.counters[slot][node].p1_q16()) as i16;
+        }
+        inputs[INPUTS - 1] = 256;
+        let sets = [
+            node * SCALES + (selection.scale / 3).min(SCALES - 1),
+            node * 64 + selection.texture,
+        ];
+        let odds = self.mixer.mix(&self.inputs, sets, node);
+        let p_mixed = self.mixer.p1_q16();
+        let p_scale = self.apm_scale.refine(odds, node * 64 + selection.scale);
+        let p_value = self.apm_value.refine(odds, node * 256 + selection.value);
+        let p_q16 = (2 * p_mixed + p_scale + p_value) >> 2;
+        let bit = coder.code_bit(bit, p_q16)?;
+        self.mixer.update(&self.inputs, bit);
+        self.apm_scale.update(bit);
+        self.apm_value.update(bit);
+        for &slot in &selection.slots {
+            self.counters[slot][node].update(bit);
+        }
+        Ok(bit)
+    }
+}
+
+impl Selection {
     /// Chooses the contexts for one sample.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    pub(crate) fn select(
-        &mut self,
+    pub(crate) fn new(
         dist: &Distribution,
         hood: &Neighbourhood,
         residuals: &[i32; 4],
@@ -69,7 +108,7 @@ impl NodeModels {
         x: usize,
         y: usize,
         max: i32,
-    ) {
+    ) -> Self {
         let p = dist.centre;
         let mu = dist.mu_q6[EXPERTS - 1];
         let fraction = ((mu + 32) & 63) as usize; // 0..64, 32 is the middle
@@ -111,47 +150,20 @@ impl NodeModels {
             offset(2) << 4 | coarse,
             class7(hood.n - p) << 7 | class7(hood.nne - p) << 4 | coarse,
         ];
-        for (k, (slot, context)) in self.slots.iter_mut().zip(contexts).enumerate() {
+        let mut slots = [0; CONTEXTS];
+        for (k, (slot, context)) in slots.iter_mut().zip(contexts).enumerate() {
             *slot = k * CONTEXT_SIZE + context % CONTEXT_SIZE;
         }
-        self.scale = scale;
-        self.texture = class7(prev) << 3 | class7(hood.w - hood.n);
-        self.value = value;
+        Selection {
+            slots,
+            scale,
+            texture: class7(prev) << 3 | class7(hood.w - hood.n),
+            value,
+        }
     }
 
-    /// Codes one decision. `odds_q8` is what the experts say of it.
-    #[inline]
-    pub(crate) fn code<C: BitCoder>(
-        &mut self,
-        coder: &mut C,
-        bit: bool,
-        node: usize,
-        odds_q8: &[i32; EXPERTS],
-    ) -> Result<bool> {
-        for (e, &odds) in odds_q8.iter().enumerate() {
-            self.inputs.set(e, odds);
-        }
-        let inputs = self.inputs.values_mut();
-        for (input, &slot) in inputs[EXPERTS..].iter_mut().zip(&self.slots) {
-            *input = stretch(self.counters[slot][node].p1_q16()) as i16;
-        }
-        inputs[INPUTS - 1] = 256;
-        let sets = [
-            node * SCALES + (self.scale / 3).min(SCALES - 1),
-            node * 64 + self.texture,
-        ];
-        let odds = self.mixer.mix(&self.inputs, sets, node);
-        let p_mixed = self.mixer.p1_q16();
-        let p_scale = self.apm_scale.refine(odds, node * 64 + self.scale);
-        let p_value = self.apm_value.refine(odds, node * 256 + self.value);
-        let p_q16 = (2 * p_mixed + p_scale + p_value) >> 2;
-        let bit = coder.code_bit(bit, p_q16)?;
-        self.mixer.update(&self.inputs, bit);
-        self.apm_scale.update(bit);
-        self.apm_value.update(bit);
-        for &slot in &self.slots {
-            self.counters[slot][node].update(bit);
-        }
-        Ok(bit)
+    /// Step of the blend's scale, 0..64.
+    pub(crate) fn scale(&self) -> usize {
+        self.scale
     }
 }

@@ -2,20 +2,21 @@
 //! is it on, how far is it, and where in that step.
 
 use super::experts::{Distribution, EXPERTS};
-use super::node::NodeModels;
+use super::node::{NodeModels, Selection};
+use super::seen::{ValueSet, contains};
 use crate::logistic::{ln_q8, mass_above_q30, mass_below_q30, mass_between_q30, signed_tail_q30};
 use rcodec_core::Result;
 use rcodec_entropy::BitCoder;
 
-const NODE_CENTRE: usize = 0;
-const NODE_SIDE: usize = 1;
+pub(crate) const NODE_CENTRE: usize = 0;
+pub(crate) const NODE_SIDE: usize = 1;
 const NODE_STEP: usize = 2;
 /// Steps with models of their own on each side.
-const STEPS: usize = 14;
+pub(crate) const STEPS: usize = 14;
 const NODE_HALF: usize = NODE_STEP + 2 * STEPS;
 
 /// Signed tails of every expert at one point.
-type Tails = [i32; EXPERTS];
+pub(crate) type Tails = [i32; EXPERTS];
 
 /// The decisions for one sample.
 pub(crate) struct Tree<'a> {
@@ -23,17 +24,45 @@ pub(crate) struct Tree<'a> {
     max: i32,
     /// Width of the first steps: 2 to this.
     width_log2: u32,
+    selection: &'a Selection,
+    /// Values that it is known not to be.
+    excluded: Option<ValueSet>,
 }
 
 impl<'a> Tree<'a> {
     /// The tree for samples of `0..=max`.
-    pub(crate) fn new(dist: &'a Distribution, max: i32) -> Self {
+    pub(crate) fn new(dist: &'a Distribution, selection: &'a Selection, max: i32) -> Self {
         // The mean error is 2^(step / 4) in Q6: steps of a third of it or so.
         let octave = (dist.scale_step / 4) as u32;
         Tree {
             dist,
             max,
             width_log2: octave.saturating_sub(7),
+            selection,
+            excluded: None,
+        }
+    }
+
+    /// The same, when it is known which values do not come.
+    pub(crate) fn excluding(self, set: ValueSet) -> Self {
+        Tree {
+            excluded: Some(set),
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    fn is_excluded(&self, value: i32) -> bool {
+        self.excluded.is_some_and(|set| contains(&set, value))
+    }
+
+    /// The value at a distance.
+    #[inline(always)]
+    fn at<const ABOVE: bool>(&self, distance: i32) -> i32 {
+        if ABOVE {
+            self.dist.centre + distance
+        } else {
+            self.dist.centre - distance
         }
     }
 
@@ -52,7 +81,8 @@ impl<'a> Tree<'a> {
             let mass = mass_between_q30(low[e], high[e]);
             ln_q8(mass) - ln_q8((1 << 30) - mass.min((1 << 30) - 1))
         });
-        if models.code(coder, value == centre, NODE_CENTRE, &odds)? {
+        let known = self.is_excluded(centre);
+        if !known && models.code(coder, self.selection, value == centre, NODE_CENTRE, &odds)? {
             return Ok(centre);
         }
         let above = if centre == 0 {
@@ -61,7 +91,7 @@ impl<'a> Tree<'a> {
             false
         } else {
             let odds = each(|e| ln_q8(mass_above_q30(high[e])) - ln_q8(mass_below_q30(low[e])));
-            models.code(coder, value > centre, NODE_SIDE, &odds)?
+            models.code(coder, self.selection, value > centre, NODE_SIDE, &odds)?
         };
         if above {
             let distance = self.distance::<C, true>(coder, models, high, value - centre)?;
@@ -74,7 +104,7 @@ impl<'a> Tree<'a> {
 
     /// Tails at the boundary below integer `point`.
     #[inline(always)]
-    fn tails(&self, point: i32) -> Tails {
+    pub(crate) fn tails(&self, point: i32) -> Tails {
         let boundary_q6 = (i64::from(point) << 6) - 32;
         each(|e| {
             let distance = boundary_q6 - i64::from(self.dist.mu_q6[e]);
@@ -123,9 +153,9 @@ impl<'a> Tree<'a> {
                     ln_q8(mass_below_q30(far[e])) - ln_q8(mass_between_q30(far[e], near[e]))
                 }
             });
-            let side = if ABOVE { 0 } else { STEPS };
-            let node = NODE_STEP + side + step.min(STEPS - 1);
-            if !models.code(coder, distance >= to, node, &odds)? {
+            let node = step_node::<ABOVE>(step.min(STEPS - 1));
+            let known = width == 1 && self.is_excluded(self.at::<ABOVE>(from));
+            if !known && !models.code(coder, self.selection, distance >= to, node, &odds)? {
                 return self.within::<C, ABOVE>(coder, models, from, to, distance);
             }
             near = far;
@@ -158,7 +188,7 @@ impl<'a> Tree<'a> {
                 }
             });
             let node = NODE_HALF + usize::from(to - from > 2);
-            if models.code(coder, distance >= middle, node, &odds)? {
+            if models.code(coder, self.selection, distance >= middle, node, &odds)? {
                 from = middle;
             } else {
                 to = middle;
@@ -169,6 +199,12 @@ impl<'a> Tree<'a> {
 }
 
 #[inline(always)]
-fn each(f: impl Fn(usize) -> i32) -> [i32; EXPERTS] {
+pub(crate) fn each(f: impl Fn(usize) -> i32) -> [i32; EXPERTS] {
     std::array::from_fn(f)
+}
+
+/// The node of a step, for distances above or below the centre.
+#[inline(always)]
+pub(crate) fn step_node<const ABOVE: bool>(step: usize) -> usize {
+    NODE_STEP + if ABOVE { step } else { STEPS + step }
 }

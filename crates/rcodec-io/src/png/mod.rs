@@ -26,6 +26,7 @@ mod read;
 mod write;
 
 pub(crate) use chunks::filter_chunks;
+pub(crate) use chunks::split_kept as kept_chunks;
 pub(crate) use read::open;
 pub(crate) use write::PngWriter;
 

@@ -4,7 +4,7 @@ use super::chunks::{Layout, split_kept, usual_palette_place};
 use super::flags;
 use crate::input::{Input, Whole};
 use crate::source::{Attempt, Opened, Units};
-use crate::strips::{Picture, rows_per_strip, total_bytes};
+use crate::strips::{Picture, rows_per_strip, total_bytes, unpack};
 use rcodec_core::{
     Budget, Error, ImageHeader, ImageStrip, Media, MediaHeader, Metadata, MetadataKey, Reservation,
     Result, Samples,
@@ -180,7 +180,7 @@ impl Rows {
             self.reader.finish().map_err(damaged)?;
             return Ok(false);
         }
-        unpack(&self.packed, self.bits, self.row_samples, samples);
+        unpack_row(&self.packed, self.bits, self.row_samples, samples);
         Ok(true)
     }
 
@@ -202,7 +202,7 @@ impl Rows {
         self.reader.next_frame(&mut packed).map_err(damaged)?;
         self.reader.finish().map_err(damaged)?;
         for row in packed.chunks_exact(self.packed.len()) {
-            unpack(row, self.bits, self.row_samples, samples);
+            unpack_row(row, self.bits, self.row_samples, samples);
         }
         Ok(())
     }
@@ -221,26 +221,14 @@ pub(super) fn row_bytes(header: &ImageHeader) -> u64 {
 }
 
 /// Appends the samples of one row.
-fn unpack(packed: &[u8], bits: u8, row_samples: usize, samples: &mut Samples) {
+fn unpack_row(packed: &[u8], bits: u8, row_samples: usize, samples: &mut Samples) {
     match samples {
         Samples::U16(samples) => samples.extend(
             packed
                 .chunks_exact(2)
                 .map(|pair| u16::from_be_bytes([pair[0], pair[1]])),
         ),
-        Samples::U8(samples) if bits == 8 => samples.extend_from_slice(packed),
-        Samples::U8(samples) => {
-            let end = samples.len() + row_samples;
-            let mask = (1u8 << bits) - 1;
-            for &byte in packed {
-                let mut left_bits = 8;
-                while left_bits > 0 {
-                    left_bits -= bits;
-                    samples.push(byte >> left_bits & mask);
-                }
-            }
-            samples.truncate(end); // the last byte's unused bits
-        }
+        Samples::U8(samples) => unpack(packed, bits, row_samples, samples),
     }
 }
 

@@ -3,7 +3,11 @@
 use super::chunks::{split_kept, transparency_of, usual_palette_place};
 use super::flags;
 use super::read::row_bytes;
+use crate::profile::{Profiles, XMP_KEYWORD};
+use crate::strips::{StripCheck, pack};
 use crate::writer::{Sink, Writer};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use rcodec_core::{
     Budget, ColorType, Error, ImageHeader, Media, Metadata, MetadataKey, Reservation, Result,
     Samples,
@@ -28,7 +32,7 @@ pub(crate) struct PngWriter<'a> {
     encoder: Option<png::StreamWriter<'static, Spool>>,
     spool: Spool,
     header: ImageHeader,
-    left_rows: u32,
+    strips: StripCheck,
     packed: Vec<u8>,
     /// Whether the metadata's private items are ours.
     is_png: bool,
@@ -82,7 +86,7 @@ impl<'a> PngWriter<'a> {
             ),
             spool,
             header: header.clone(),
-            left_rows: header.height,
+            strips: StripCheck::new(header),
             packed: Vec::new(),
             is_png,
             _held: held,
@@ -103,26 +107,18 @@ impl<'a> PngWriter<'a> {
 
 impl Writer for PngWriter<'_> {
     fn write(&mut self, unit: Media) -> Result<()> {
-        let Media::Image(strip) = unit else {
-            return Err(Error::parameter("a picture got a unit of something else"));
-        };
+        let strip = self.strips.accept(unit)?;
         let row_samples = self.header.row_samples();
-        if strip.rows > self.left_rows
-            || strip.samples.len() as u64 != u64::from(strip.rows) * row_samples as u64
-        {
-            return Err(Error::parameter("a strip does not fit the picture"));
-        }
         let encoder = self
             .encoder
             .as_mut()
             .ok_or_else(|| Error::parameter("the picture is finished"))?;
-        self.left_rows -= strip.rows;
         for row in 0..strip.rows as usize {
             let range = row * row_samples..(row + 1) * row_samples;
             self.packed.clear();
             match &strip.samples {
                 Samples::U8(samples) if self.header.bits <= 8 => {
-                    pack(&samples[range], self.header.bits, &mut self.packed)?;
+                    pack(&samples[range], self.header.bits, &mut self.packed);
                 }
                 Samples::U16(samples) if self.header.bits > 8 => {
                     let bytes = samples[range].iter().flat_map(|s| s.to_be_bytes());
@@ -140,12 +136,7 @@ impl Writer for PngWriter<'_> {
     }
 
     fn finish(mut self: Box<Self>, tail: &Metadata) -> Result<()> {
-        if self.left_rows > 0 {
-            return Err(Error::parameter(format!(
-                "{} rows of the picture are missing",
-                self.left_rows
-            )));
-        }
+        self.strips.finish()?;
         if let Some(encoder) = self.encoder.take() {
             encoder.finish().map_err(from_png)?;
         }
@@ -180,6 +171,9 @@ fn write_kept(
             _ => return Err(Error::malformed(0, "the PNG parameters make no sense")),
         }
     }
+    if kept.is_empty() {
+        write_profiles(encoder, metadata)?;
+    }
     let indexed = header.color == ColorType::Indexed;
     for (i, chunk) in chunks.iter().enumerate() {
         if indexed && i == palette_place {
@@ -192,6 +186,31 @@ fn write_kept(
     }
     if indexed && palette_place >= chunks.len() {
         write_palette(encoder, header, &chunks)?;
+    }
+    Ok(())
+}
+
+/// Chunks for the profiles of a source that was not a PNG.
+fn write_profiles(encoder: &mut png::Writer<Spool>, metadata: &Metadata) -> Result<()> {
+    let nothing = Metadata::default();
+    let profiles = Profiles::new(metadata, &nothing);
+    if let Some(icc) = profiles.icc() {
+        let mut deflater = ZlibEncoder::new(b"ICC\0\0".to_vec(), Compression::default());
+        deflater.write_all(&icc)?;
+        encoder
+            .write_chunk(png::chunk::iCCP, &deflater.finish()?)
+            .map_err(from_png)?;
+    }
+    if let Some(exif) = profiles.exif() {
+        encoder
+            .write_chunk(png::chunk::eXIf, &exif)
+            .map_err(from_png)?;
+    }
+    if let Some(xmp) = profiles.xmp() {
+        let chunk = [XMP_KEYWORD, b"\0\0\0\0\0", &xmp].concat();
+        encoder
+            .write_chunk(png::chunk::iTXt, &chunk)
+            .map_err(from_png)?;
     }
     Ok(())
 }
@@ -251,28 +270,6 @@ fn png_type(header: &ImageHeader) -> Result<(png::ColorType, png::BitDepth)> {
         )));
     }
     Ok((color, depth))
-}
-
-/// Packs one row of samples of up to 8 bits.
-fn pack(samples: &[u8], bits: u8, packed: &mut Vec<u8>) -> Result<()> {
-    if bits == 8 {
-        packed.extend_from_slice(samples);
-        return Ok(());
-    }
-    let per_byte = usize::from(8 / bits);
-    for group in samples.chunks(per_byte) {
-        let mut byte = 0u8;
-        for (i, &sample) in group.iter().enumerate() {
-            if sample >> bits != 0 {
-                return Err(Error::parameter(format!(
-                    "a sample does not fit in {bits} bits"
-                )));
-            }
-            byte |= sample << (8 - bits as usize * (i + 1));
-        }
-        packed.push(byte);
-    }
-    Ok(())
 }
 
 fn from_png(error: png::EncodingError) -> Error {

@@ -1,6 +1,6 @@
 //! Writing WAV.
 
-use super::head::{build, lengthen};
+use super::head::{HeadParser, Step, build, lengthen};
 use crate::pcm::Pcm;
 use crate::writer::{Sink, Writer};
 use rcodec_core::{AudioHeader, Error, Media, Metadata, MetadataKey, Result};
@@ -27,14 +27,7 @@ impl<'a> WavWriter<'a> {
         if audio.channels == 0 || !(1..=32).contains(&audio.format.bits()) {
             return Err(Error::parameter("sound without channels or bits"));
         }
-        let is_wav = metadata.get_str(MetadataKey::SOURCE_FORMAT) == Some("wav");
-        let kept = if let Some(head) = metadata.get(MetadataKey::AUDIO_HEAD).filter(|_| is_wav) {
-            Some(head.to_vec())
-        } else if let Some(short) = metadata.get(MetadataKey::FORMAT_PRIVATE).filter(|_| is_wav) {
-            Some(lengthen(audio, short)?)
-        } else {
-            None
-        };
+        let kept = kept_head(audio, metadata)?;
         let new_head = if let Some(head) = kept {
             sink.write_all(&head)?;
             None
@@ -52,6 +45,24 @@ impl<'a> WavWriter<'a> {
             data_bytes: 0,
             buffer: Vec::new(),
         })
+    }
+}
+
+/// The head the sound was read with, if it still suits: a lossy codec may have
+/// changed the rate or the width of samples.
+fn kept_head(audio: &AudioHeader, metadata: &Metadata) -> Result<Option<Vec<u8>>> {
+    if metadata.get_str(MetadataKey::SOURCE_FORMAT) != Some("wav") {
+        return Ok(None);
+    }
+    if let Some(head) = metadata.get(MetadataKey::AUDIO_HEAD) {
+        let step = HeadParser::default().step(head);
+        let suits = matches!(&step, Step::Done(parsed)
+            if parsed.audio == *audio && parsed.bytes == head.len());
+        return Ok(suits.then(|| head.to_vec()));
+    }
+    match metadata.get(MetadataKey::FORMAT_PRIVATE) {
+        Some(short) => lengthen(audio, short).map(Some),
+        None => Ok(None),
     }
 }
 

@@ -1,0 +1,177 @@
+use super::super::affine::Gate;
+use super::super::matrix::ByteMatrixSpec;
+use super::super::table::TableSpec;
+use super::super::test_support::{Values, engines};
+use super::*;
+use crate::requant::Requant;
+use crate::tensor::QFormat;
+use rcodec_core::Limits;
+
+/// A table that rises from `lo` to `hi`.
+fn ramp(lo: i32, hi: i32) -> TableSpec {
+    TableSpec {
+        range_bits: 12,
+        index_bits: 8,
+        interpolate: true,
+        values: (0..257)
+            .map(|i| (lo + (hi - lo) * i / 256) as i16)
+            .collect(),
+        input_q: QFormat::INTEGER,
+        output_q: QFormat::INTEGER,
+    }
+}
+
+fn matrix(values: &mut Values, inputs: usize, outputs: usize) -> ByteMatrixSpec {
+    ByteMatrixSpec {
+        inputs,
+        outputs,
+        weights: (0..inputs * outputs)
+            .map(|_| values.within(127) as i8)
+            .collect(),
+        requant: Requant::uniform(outputs, 4, Activation::Identity),
+        gate: None,
+    }
+}
+
+/// The matrix product by its formula.
+fn multiply(spec: &ByteMatrixSpec, x: &[i8]) -> Vec<i16> {
+    let sum = |w: &[i8]| {
+        w.iter()
+            .zip(x)
+            .map(|(&w, &x)| i32::from(w) * i32::from(x))
+            .sum()
+    };
+    let rows = spec.weights.chunks_exact(spec.inputs).enumerate();
+    rows.map(|(o, w)| spec.requant.apply(o, sum(w))).collect()
+}
+
+#[test]
+fn states_stay_between_candidates_on_every_level() {
+    let mut values = Values::new(9);
+    for guard_bits in [0, 1, 8, 13] {
+        let recurrence = GatedRecurrence::new(guard_bits).unwrap();
+        let len = 77;
+        let mut expected = vec![0i32; len];
+        let mut states: Vec<Vec<i32>> = engines().iter().map(|_| vec![0; len]).collect();
+        for step in 0..200 {
+            let mut update = values.extreme_words(len);
+            let mut candidate = values.extreme_words(len);
+            if step > 150 {
+                update.fill(i16::MAX);
+                candidate.fill(if step % 2 == 0 { i16::MIN } else { i16::MAX });
+            }
+            for (i, state) in expected.iter_mut().enumerate() {
+                let before = *state;
+                *state = recurrence.next_state(update[i], candidate[i], before);
+                let target = i32::from(candidate[i]) << guard_bits;
+                assert!((before.min(target)..=before.max(target)).contains(state));
+            }
+            let outputs: Vec<i16> = expected.iter().map(|&h| recurrence.output(h)).collect();
+            for (engine, state) in engines().iter().zip(&mut states) {
+                let mut out = vec![0; len];
+                recurrence
+                    .step(engine, &update, &candidate, state, &mut out)
+                    .unwrap();
+                assert_eq!(*state, expected);
+                assert_eq!(out, outputs);
+            }
+        }
+    }
+    assert!(GatedRecurrence::new(14).is_err());
+}
+
+#[test]
+fn min_gru_follows_its_formula_for_every_stream() {
+    let mut values = Values::new(4);
+    let (inputs, width, streams) = (30, 45, 3);
+    let spec = matrix(&mut values, inputs, 2 * width);
+    let (update, candidate) = (ramp(0, 32_767), ramp(-9000, 12_000));
+    let recurrence = GatedRecurrence::new(10).unwrap();
+    for with_table in [false, true] {
+        let table = with_table.then(|| Table::new(&candidate).unwrap());
+        let input = ByteMatrix::new(&spec).unwrap();
+        let cell = MinGruCell::new(input, Table::new(&update).unwrap(), table, recurrence).unwrap();
+        let budget = Budget::new(Limits::default());
+        let mut states: Vec<_> = engines()
+            .iter()
+            .map(|_| cell.state(streams, &budget).unwrap())
+            .collect();
+        let mut expected = vec![0i32; streams * width];
+        for _ in 0..20 {
+            let x: Vec<i8> = (0..streams * inputs).map(|_| values.next() as i8).collect();
+            for (x, states) in x.chunks(inputs).zip(expected.chunks_mut(width)) {
+                let sums = multiply(&spec, x);
+                for (i, state) in states.iter_mut().enumerate() {
+                    let g = sums[width + i];
+                    let g = if with_table { candidate.apply(g) } else { g };
+                    *state = recurrence.next_state(update.apply(sums[i]), g, *state);
+                }
+            }
+            let outputs: Vec<i16> = expected.iter().map(|&h| recurrence.output(h)).collect();
+            for (engine, state) in engines().iter().zip(&mut states) {
+                let mut out = vec![0; streams * width];
+                cell.step(engine, state, &x, &mut out).unwrap();
+                assert_eq!(out, outputs, "{:?}", engine.level());
+            }
+        }
+        assert!(
+            cell.step(&Engine::new(), &mut states[0], &[0; 30], &mut [0; 45])
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn gru_follows_its_formula_for_every_stream() {
+    let mut values = Values::new(6);
+    let (inputs, width, streams) = (21, 34, 2);
+    let input = matrix(&mut values, inputs, 3 * width);
+    let hidden = matrix(&mut values, width, 3 * width);
+    let (gate, candidate) = (ramp(0, 32_767), ramp(-16_000, 16_000));
+    let recurrence = GatedRecurrence::new(9).unwrap();
+    let cell = GruCell::new(
+        (
+            ByteMatrix::new(&input).unwrap(),
+            ByteMatrix::new(&hidden).unwrap(),
+        ),
+        (Table::new(&gate).unwrap(), Table::new(&candidate).unwrap()),
+        recurrence,
+        7,
+    )
+    .unwrap();
+    let budget = Budget::new(Limits::default());
+    let mut states: Vec<_> = engines()
+        .iter()
+        .map(|_| cell.state(streams, &budget).unwrap())
+        .collect();
+    let mut expected = vec![0i32; streams * width];
+    let mut narrow = vec![0i8; streams * width];
+    let product = Gate {
+        shift: 15,
+        activation: Activation::Identity,
+    };
+    for _ in 0..20 {
+        let x: Vec<i8> = (0..streams * inputs).map(|_| values.next() as i8).collect();
+        for (s, x) in x.chunks(inputs).enumerate() {
+            let a = multiply(&input, x);
+            let b = multiply(&hidden, &narrow[s * width..][..width]);
+            for i in 0..width {
+                let z = gate.apply(a[i].saturating_add(b[i]));
+                let r = gate.apply(a[width + i].saturating_add(b[width + i]));
+                let reset = product.apply(b[2 * width + i], r);
+                let n = candidate.apply(a[2 * width + i].saturating_add(reset));
+                let state = &mut expected[s * width + i];
+                *state = recurrence.next_state(z, n, *state);
+            }
+        }
+        let outputs: Vec<i16> = expected.iter().map(|&h| recurrence.output(h)).collect();
+        for (narrow, &h) in narrow.iter_mut().zip(&outputs) {
+            *narrow = ((i32::from(h) + 64) >> 7).clamp(-128, 127) as i8;
+        }
+        for (engine, state) in engines().iter().zip(&mut states) {
+            let mut out = vec![0; streams * width];
+            cell.step(engine, state, &x, &mut out).unwrap();
+            assert_eq!(out, outputs, "{:?}", engine.level());
+        }
+    }
+}

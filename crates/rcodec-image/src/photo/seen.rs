@@ -1,0 +1,350 @@
+//! The colours seen so far.
+//!
+//! Many pictures have far fewer colours than they could: those that were tone
+//! mapped, converted between colour spaces, scanned to a coarse lattice or
+//! drawn. Given the first two channels, the last one then has few values. This
+//! stage remembers which values have occurred with the first two, first says
+//! whether the sample is one of them, and then only which.
+
+use super::experts::{Distribution, EXPERTS};
+use super::node::{NodeModels, Selection};
+use super::tree::{NODE_CENTRE, NODE_SIDE, STEPS, Tails, Tree, each, step_node};
+use crate::logistic::{ln_q8, mass_between_q30};
+use rcodec_core::Result;
+use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, stretch};
+use rcodec_entropy::{BitCoder, BitModel, CountedBit};
+
+/// Values that are considered around the centre, on each side.
+const REACH: i32 = 32;
+
+/// A set of values below 256.
+pub(crate) type ValueSet = [u64; 4];
+
+/// Whether `value` (of 0..256) is in the set.
+#[inline(always)]
+pub(crate) fn contains(set: &ValueSet, value: i32) -> bool {
+    set[(value >> 6) as usize & 3] >> (value & 63) & 1 != 0
+}
+
+/// The stage for the last channel of a picture.
+pub(crate) struct SeenStage {
+    sets: Vec<ValueSet>,
+    key: usize,
+    nodes: NodeModels,
+    flags: FlagModels,
+}
+
+/// A value that has been seen, and what each expert gives it.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    value: i32,
+    mass: [u32; EXPERTS],
+}
+
+/// The candidates around the centre, in order.
+struct Candidates {
+    list: [Candidate; 2 * REACH as usize],
+    len: usize,
+    total: [u32; EXPERTS],
+}
+
+impl Candidates {
+    fn collect(set: &ValueSet, tree: &Tree, dist: &Distribution) -> Self {
+        let mut all = Candidates {
+            list: [Candidate {
+                value: 0,
+                mass: [0; EXPERTS],
+            }; 2 * REACH as usize],
+            len: 0,
+            total: [0; EXPERTS],
+        };
+        let low = dist.centre - REACH;
+        let mut window = window(set, low);
+        let mut tails_at = (i32::MIN, [0; EXPERTS]);
+        while window != 0 {
+            let value = low + window.trailing_zeros() as i32;
+            window &= window - 1;
+            let left = if tails_at.0 == value {
+                tails_at.1
+            } else {
+                tree.tails(value)
+            };
+            let right = tree.tails(value + 1);
+            tails_at = (value + 1, right);
+            let mass = masses(&left, &right);
+            for (sum, m) in all.total.iter_mut().zip(mass) {
+                *sum += m;
+            }
+            if let Some(slot) = all.list.get_mut(all.len) {
+                *slot = Candidate { value, mass };
+                all.len += 1;
+            }
+        }
+        all
+    }
+
+    fn as_slice(&self) -> &[Candidate] {
+        &self.list[..self.len]
+    }
+}
+
+#[inline(always)]
+fn masses(left: &Tails, right: &Tails) -> [u32; EXPERTS] {
+    std::array::from_fn(|e| mass_between_q30(left[e], right[e]))
+}
+
+/// The 64 bits of the set from value `low` on; values outside are missing.
+#[inline(always)]
+fn window(set: &ValueSet, low: i32) -> u64 {
+    let word = |index: i32| -> u64 {
+        usize::try_from(index)
+            .ok()
+            .and_then(|i| set.get(i))
+            .copied()
+            .unwrap_or(0)
+    };
+    let (index, shift) = (low.div_euclid(64), low.rem_euclid(64) as u32);
+    let upper = if shift == 0 {
+        0
+    } else {
+        word(index + 1) << (64 - shift)
+    };
+    word(index) >> shift | upper
+}
+
+impl SeenStage {
+    pub(crate) fn new() -> Self {
+        SeenStage {
+            sets: vec![[0; 4]; 1 << 16],
+            key: 0,
+            nodes: NodeModels::new(),
+            flags: FlagModels::new(),
+        }
+    }
+
+    /// Chooses the set by the samples of the first two channels.
+    #[inline(always)]
+    pub(crate) fn select(&mut self, first: u16, second: u16) {
+        self.key = (usize::from(first & 255)) << 8 | usize::from(second & 255);
+    }
+
+    /// Codes `value` if it has been seen; `None` if it has not, and is still
+    /// to be coded. The set tells which values it then cannot be.
+    pub(crate) fn code<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        selection: &Selection,
+        tree: &Tree,
+        dist: &Distribution,
+        value: i32,
+    ) -> Result<(Option<i32>, ValueSet)> {
+        let set = self.sets[self.key];
+        if set == [0; 4] {
+            return Ok((None, set));
+        }
+        let candidates = Candidates::collect(&set, tree, dist);
+        if candidates.len == 0 {
+            return Ok((None, [0; 4]));
+        }
+        let near = candidates.as_slice();
+        let hit = near.iter().any(|c| c.value == value);
+        let hit = self.flags.code(coder, hit, selection, &candidates)?;
+        // What lies beyond the window can still come.
+        let excluded = if hit {
+            set
+        } else {
+            only_near(&set, dist.centre)
+        };
+        if !hit {
+            return Ok((None, excluded));
+        }
+        let value = self.choose(coder, selection, &candidates, value)?;
+        Ok((Some(value), excluded))
+    }
+
+    /// Remembers the value.
+    #[inline(always)]
+    pub(crate) fn update(&mut self, value: i32) {
+        self.sets[self.key][(value >> 6) as usize & 3] |= 1 << (value & 63);
+    }
+
+    /// Codes which candidate it is: the likeliest first, then the side, then
+    /// outwards.
+    fn choose<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        selection: &Selection,
+        candidates: &Candidates,
+        value: i32,
+    ) -> Result<i32> {
+        let list = candidates.as_slice();
+        let weight = |c: &Candidate| c.mass[EXPERTS - 1];
+        let best = (0..list.len())
+            .max_by_key(|&i| weight(&list[i]))
+            .unwrap_or(0);
+        if list.len() == 1 {
+            return Ok(list[best].value);
+        }
+        let odds = each(|e| {
+            let mass = list[best].mass[e];
+            log_odds(mass, candidates.total[e].saturating_sub(mass))
+        });
+        let chosen = list[best].value;
+        if self
+            .nodes
+            .code(coder, selection, value == chosen, NODE_CENTRE, &odds)?
+        {
+            return Ok(chosen);
+        }
+        let (below, above) = (&list[..best], &list[best + 1..]);
+        let sum = |part: &[Candidate], e: usize| part.iter().map(|c| c.mass[e]).sum::<u32>();
+        let is_above = if below.is_empty() || above.is_empty() {
+            below.is_empty()
+        } else {
+            let odds = each(|e| log_odds(sum(above, e), sum(below, e)));
+            self.nodes
+                .code(coder, selection, value > chosen, NODE_SIDE, &odds)?
+        };
+        if is_above {
+            let rest = each(|e| sum(above, e) as i32);
+            self.outwards::<C, true>(coder, selection, above.iter(), rest, value)
+        } else {
+            let rest = each(|e| sum(below, e) as i32);
+            self.outwards::<C, false>(coder, selection, below.iter().rev(), rest, value)
+        }
+    }
+
+    fn outwards<'c, C: BitCoder, const ABOVE: bool>(
+        &mut self,
+        coder: &mut C,
+        selection: &Selection,
+        candidates: impl ExactSizeIterator<Item = &'c Candidate>,
+        mut rest: [i32; EXPERTS],
+        value: i32,
+    ) -> Result<i32> {
+        let last = candidates.len().saturating_sub(1);
+        for (step, candidate) in candidates.enumerate() {
+            if step == last {
+                return Ok(candidate.value);
+            }
+            for (rest, &mass) in rest.iter_mut().zip(&candidate.mass) {
+                *rest -= mass as i32;
+            }
+            let odds = each(|e| log_odds(rest[e].max(1) as u32, candidate.mass[e]));
+            let node = step_node::<ABOVE>(step.min(STEPS - 1));
+            let further = value != candidate.value;
+            if !self.nodes.code(coder, selection, further, node, &odds)? {
+                return Ok(candidate.value);
+            }
+        }
+        Ok(0)
+    }
+}
+
+#[inline(always)]
+fn log_odds(yes: u32, no: u32) -> i32 {
+    ln_q8(yes.max(1)) - ln_q8(no.max(1))
+}
+
+/// The part of the set that candidates are taken from.
+fn only_near(set: &ValueSet, centre: i32) -> ValueSet {
+    let low = centre - REACH;
+    std::array::from_fn(|word| {
+        // Bits of this word that lie in low..low + 64.
+        let start = low - 64 * word as i32;
+        let mask = if start >= 64 || start <= -64 {
+            0
+        } else if start >= 0 {
+            u64::MAX << start
+        } else {
+            u64::MAX >> -start
+        };
+        set[word] & mask
+    })
+}
+
+/// Whether a sample is one of the candidates.
+struct FlagModels {
+    by_count: Vec<CountedBit<1023>>,
+    by_scale: Vec<CountedBit<1023>>,
+    by_history: Vec<CountedBit<255>>,
+    mixer: Mixer<8>,
+    inputs: Inputs<8>,
+    history: usize,
+}
+
+impl FlagModels {
+    fn new() -> Self {
+        FlagModels {
+            by_count: vec![Default::default(); 32 * 16],
+            by_scale: vec![Default::default(); 32 * 64],
+            by_history: vec![Default::default(); 32 * 64],
+            mixer: Mixer::new(32, 20_000, LearningRate::falling(600, 60, 7)),
+            inputs: Inputs::new(),
+            history: 0,
+        }
+    }
+
+    fn code<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        hit: bool,
+        selection: &Selection,
+        candidates: &Candidates,
+    ) -> Result<bool> {
+        let mass = candidates.total[EXPERTS - 1].min((1 << 30) - 1);
+        let mass_odds = log_odds(mass, (1 << 30) - mass);
+        let share = ((mass_odds + 1024).clamp(0, 2047) >> 6) as usize;
+        let count = (candidates.len.ilog2() as usize * 2
+            + usize::from(candidates.len >> candidates.len.ilog2().saturating_sub(1) & 1 != 0))
+        .min(15);
+        let contexts = [
+            share << 4 | count,
+            share << 6 | selection.scale(),
+            share << 6 | self.history & 63,
+        ];
+        self.inputs.set(0, mass_odds);
+        self.inputs
+            .set(1, stretch(self.by_count[contexts[0]].p1_q16()));
+        self.inputs
+            .set(2, stretch(self.by_scale[contexts[1]].p1_q16()));
+        self.inputs
+            .set(3, stretch(self.by_history[contexts[2]].p1_q16()));
+        self.inputs.set(4, 256);
+        self.mixer.mix(&self.inputs, share);
+        let hit = coder.code_bit(hit, self.mixer.p1_q16())?;
+        self.mixer.update(&self.inputs, hit);
+        self.by_count[contexts[0]].update(hit);
+        self.by_scale[contexts[1]].update(hit);
+        self.by_history[contexts[2]].update(hit);
+        self.history = self.history << 1 | usize::from(hit);
+        Ok(hit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_show_the_set() {
+        let mut set = [0u64; 4];
+        for value in [0, 5, 63, 64, 130, 200, 255] {
+            set[value >> 6] |= 1 << (value & 63);
+        }
+        for low in -40..260 {
+            let bits = window(&set, low);
+            let near = only_near(&set, low + REACH);
+            for i in 0..64 {
+                let value = low + i;
+                let expected = (0..256).contains(&value) && contains(&set, value);
+                assert_eq!(bits >> i & 1 != 0, expected);
+                if expected {
+                    assert!(contains(&near, value));
+                }
+            }
+            let count: u32 = near.iter().map(|w| w.count_ones()).sum();
+            assert_eq!(count, bits.count_ones());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Compressed sound, given as samples on request.
+
+mod common;
+
+use common::{Content, read, read_with, restore, write_seekable};
+use proptest::prelude::*;
+use rcodec_core::{AudioHeader, MediaHeader, SampleFormat};
+use rcodec_io::{OutputFormat, ReadOptions, SourceKind, probe, restore_format};
+
+const TRANSCODE: ReadOptions = ReadOptions {
+    pixels: false,
+    transcode: true,
+    bytes: false,
+};
+
+/// Bits, the most significant first.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    used: u32,
+}
+
+impl Bits {
+    fn put(&mut self, value: u64, bits: u32) {
+        for i in (0..bits).rev() {
+            if self.used.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            *self.bytes.last_mut().unwrap() |= ((value >> i & 1) as u8) << (7 - self.used % 8);
+            self.used += 1;
+        }
+    }
+
+    fn align(&mut self) {
+        self.used = self.used.next_multiple_of(8);
+    }
+}
+
+fn crc(bytes: &[u8], width: u32, polynomial: u32) -> u64 {
+    let mut crc = 0u32;
+    for &byte in bytes {
+        crc ^= u32::from(byte) << (width - 8);
+        for _ in 0..8 {
+            let high = crc >> (width - 1) & 1 == 1;
+            crc = crc << 1 & ((1 << width) - 1) ^ if high { polynomial } else { 0 };
+        }
+    }
+    crc.into()
+}
+
+const BLOCK: usize = 192;
+
+/// A FLAC file of verbatim subframes.
+fn flac(samples: &[i32], channels: usize, bits: u32) -> Vec<u8> {
+    let frames = samples.len() / channels;
+    let mut file = Bits::default();
+    file.put(u64::from(u32::from_be_bytes(*b"fLaC")), 32);
+    file.put(0x80, 8);
+    file.put(34, 24);
+    file.put(BLOCK as u64, 16);
+    file.put(BLOCK as u64, 16);
+    file.put(0, 48);
+    file.put(44_100, 20);
+    file.put(channels as u64 - 1, 3);
+    file.put(u64::from(bits) - 1, 5);
+    file.put(frames as u64, 36);
+    file.put(0, 64);
+    file.put(0, 64); // no MD5
+    for (number, block) in samples.chunks(BLOCK * channels).enumerate() {
+        let begin = file.bytes.len();
+        file.put(0xFFF8, 16);
+        file.put(0x70, 8);
+        file.put(channels as u64 - 1, 4);
+        file.put(0, 4);
+        assert!(number < 128);
+        file.put(number as u64, 8);
+        file.put((block.len() / channels - 1) as u64, 16);
+        let check = crc(&file.bytes[begin..], 8, 7);
+        file.put(check, 8);
+        for channel in 0..channels {
+            file.put(2, 8); // verbatim
+            for sample in block.iter().skip(channel).step_by(channels) {
+                file.put(*sample as u32 as u64, bits);
+            }
+        }
+        file.align();
+        let check = crc(&file.bytes[begin..], 16, 0x8005);
+        file.put(check, 16);
+    }
+    file.bytes
+}
+
+fn noise(count: usize, bits: u32) -> Vec<i32> {
+    (0..count as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) ^ 0x5A5A_5A5A) as i32 >> (32 - bits))
+        .collect()
+}
+
+fn check(content: &Content, samples: &[i32], channels: usize, bits: u32) {
+    let expected = AudioHeader {
+        sample_rate: 44_100,
+        channels: channels as u16,
+        format: SampleFormat::Int { bits: bits as u8 },
+    };
+    assert_eq!(
+        content.header,
+        MediaHeader::Audio(expected),
+        "{:?}",
+        content.note
+    );
+    assert_eq!(content.sound(), samples);
+}
+
+#[test]
+fn flac_samples_are_exact() {
+    for (channels, bits) in [(1, 8), (2, 16), (2, 20), (1, 24), (6, 24), (3, 12)] {
+        let samples = noise(1000 * channels, bits);
+        let file = flac(&samples, channels, bits);
+        let content = read_with(&file, &TRANSCODE);
+        check(&content, &samples, channels, bits);
+        assert_eq!(
+            restore_format(&content.header, &content.metadata),
+            OutputFormat::Wav
+        );
+        // A WAV has the samples at the upper end of whole bytes.
+        let wav = read(&write_seekable(&content, OutputFormat::Wav).unwrap());
+        let shift = bits.next_multiple_of(8) - bits;
+        let shifted: Vec<i32> = samples.iter().map(|&s| s << shift).collect();
+        assert_eq!(wav.sound(), shifted);
+        let kept = read(&file);
+        assert!(kept.is_bytes() && kept.note.is_none() && restore(&kept) == file);
+    }
+}
+
+#[test]
+fn damaged_flac_is_bytes() {
+    let samples = noise(1000, 16);
+    let file = flac(&samples, 2, 16);
+    let mut damaged = file.clone();
+    damaged[1000] ^= 1;
+    let content = read_with(&damaged, &TRANSCODE);
+    assert!(content.is_bytes() && content.note.is_some());
+    assert!(restore(&content) == damaged);
+}
+
+#[test]
+fn other_sound_that_is_none() {
+    for head in [
+        &b"OggS\0\x02"[..],
+        b"\xFF\xFB\x90\x64",
+        b"ID3\x04\0\0\0\0\0\0",
+        b"\0\0\0\x18ftypM4A ",
+        b"\xFF\xF1\x50\x80\x02\x1F\xFC",
+    ] {
+        let file = [head, &[0x55; 700]].concat();
+        let content = read_with(&file, &TRANSCODE);
+        if content.is_bytes() {
+            assert_eq!(content.note.is_some(), probe(&file) != SourceKind::Other);
+            assert!(restore(&content) == file);
+        }
+    }
+}
+
+proptest! {
+    /// Damage ends in samples or in the same bytes, never in a panic.
+    #[test]
+    fn damage(edits in prop::collection::vec((0usize..4000, any::<u8>()), 1..6), end in 0usize..4500) {
+        let mut file = flac(&noise(1900, 16), 1, 16);
+        for (at, value) in edits {
+            let at = at % file.len();
+            file[at] = value;
+        }
+        file.truncate(end);
+        let content = read_with(&file, &TRANSCODE);
+        if content.is_bytes() {
+            prop_assert_eq!(restore(&content), file);
+        }
+    }
+}
