@@ -10,6 +10,10 @@
 //! gains have the selector `quality`. The tensors `z.mean` (Q6) and `z.scale`
 //! (scale indices), `[quality][channel]`, are the model of the hyper latents.
 
+mod integer;
+
+pub use integer::{Coded, IntegerCodec, validate_integer};
+
 use crate::graph::lossy::{LATENT_Q, LossyGraphs, SCALE_Q, STEPS};
 use crate::graph::{
     Activation, GATE_MAX, GATE_SHIFT, Graph, INDICES_PER_UNIT, Op, Param, QUALITIES, SCALES, Value,
@@ -19,6 +23,16 @@ use crate::quant::{AffineIntegers, GainIntegers, NodeIntegers, graph_integers};
 use rcodec_core::{Error, Result};
 use rcodec_model::graph as model;
 use rcodec_model::{ModelData, ModelTensor, Record, TensorData};
+
+/// Family, variant and version of a recipe's name, as in `image-lossy-s1`; a
+/// name without a number is version 1.
+pub fn parse_name(name: &str) -> (String, String, u32) {
+    let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (stem, version) = name.split_at(name.len() - digits);
+    let (family, variant) = stem.rsplit_once('-').unwrap_or((stem, ""));
+    let version = version.parse().unwrap_or(1);
+    (family.to_owned(), variant.to_owned(), version)
+}
 
 /// The selector of quality gains.
 const QUALITY: &str = "quality";

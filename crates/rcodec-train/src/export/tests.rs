@@ -112,3 +112,56 @@ fn burn_and_the_integer_engine_agree_on_every_graph() {
     }
     assert!(compared > 50_000, "{compared}");
 }
+
+#[test]
+fn the_integer_codec_does_what_fake_quantisation_says() {
+    use crate::data::{Collection, Picture};
+    let mut recipe = crate::recipe::tests::tiny();
+    recipe.validation.qualities = vec![5, 45];
+    let graphs = LossyGraphs::new(&recipe.network);
+    let values = graphs.layout.initial(4);
+    let wave = |i: usize| (60.0 * (i as f32 * 0.07).sin()) as i32 + 100;
+    let rgb = (0..70 * 66).flat_map(|i| {
+        let (x, y) = (i % 70, i / 70);
+        let luma = wave(x) + wave(y * 2) / 2;
+        [luma as u8, (luma / 2) as u8, (200 - luma) as u8]
+    });
+    let picture = Picture {
+        width: 70,
+        height: 66,
+        rgb: rgb.collect(),
+    };
+    let held_out = Collection::from_pictures(vec![picture]);
+    let on = (&held_out, &recipe.validation);
+    let fake =
+        crate::train::validate::<Flex>(&graphs, &values, true, on, &Default::default()).unwrap();
+    let (model, _) = model_data(&graphs, &values, Record::default())
+        .unwrap()
+        .build()
+        .unwrap();
+    let mut codec = IntegerCodec::new(&model).unwrap();
+    let rd_lambda = |quality: usize| f64::from(recipe.network.rd_lambda(quality as f32));
+    let integer = validate_integer(&mut codec, rd_lambda, on).unwrap();
+    for (fake, integer) in fake.iter().zip(&integer) {
+        assert!(
+            (fake.psnr_db - integer.psnr_db).abs() < 0.02,
+            "{fake:?} {integer:?}"
+        );
+        // Tables have 16 bits, and escapes cost something else.
+        assert!(
+            (fake.bpp() / integer.bpp() - 1.0).abs() < 0.03,
+            "{fake:?} {integer:?}"
+        );
+    }
+}
+
+#[test]
+fn names_have_versions() {
+    let parsed = |name| {
+        let (family, variant, version) = parse_name(name);
+        format!("{family} {variant} {version}")
+    };
+    assert_eq!(parsed("image-lossy-s1"), "image-lossy s 1");
+    assert_eq!(parsed("image-lossy-l12"), "image-lossy l 12");
+    assert_eq!(parsed("example-tiny"), "example tiny 1");
+}

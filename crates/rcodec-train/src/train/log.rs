@@ -36,7 +36,7 @@ impl Curve {
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
         let arithmetic = if quantized { "integer" } else { "float" };
         for f in all {
-            let bpp = f.bpp_y + f.bpp_z;
+            let bpp = f.bpp();
             writeln!(
                 file,
                 "{step},{hours:.4},{arithmetic},{},{bpp:.5},{:.5},{:.5},{:.4},{:.5}",

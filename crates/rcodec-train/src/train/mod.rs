@@ -258,14 +258,9 @@ impl<B: Trainer> Run<B> {
             self.engine.device(),
         )?;
         curve.append(self.progress.step, self.hours(), quantized, &all)?;
-        let summary = all.iter().map(|f| {
-            format!(
-                "q{} {:.3} bpp {:.2} dB",
-                f.quality,
-                f.bpp_y + f.bpp_z,
-                f.psnr_db
-            )
-        });
+        let summary = all
+            .iter()
+            .map(|f| format!("q{} {:.3} bpp {:.2} dB", f.quality, f.bpp(), f.psnr_db));
         let summary: Vec<String> = summary.collect();
         let loss = all.iter().map(|f| f.loss).sum::<f64>() / all.len() as f64;
         display.note(&format!(
@@ -273,9 +268,7 @@ impl<B: Trainer> Run<B> {
             self.progress.step,
             summary.join(", ")
         ));
-        let rows = all
-            .iter()
-            .map(|f| (f.quality, f.bpp_y + f.bpp_z, f.psnr_db));
+        let rows = all.iter().map(|f| (f.quality, f.bpp(), f.psnr_db));
         self.progress.validation = rows.collect();
         Ok(())
     }
