@@ -10,6 +10,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod export;
 pub mod graph;
 pub mod lossy;
 pub mod nn;

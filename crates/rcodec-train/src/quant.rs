@@ -165,7 +165,9 @@ impl Scaling {
                 }
                 let bias = scaled(bias, bits + q_in).abs() * self.margin;
                 let half = f64::from((1u32 << shift) >> 1);
-                sum * f64::from(self.max_abs) + bias + half < f64::from(1u32 << 31)
+                // Model files hold biases below 2^30.
+                bias < f64::from(1u32 << 30)
+                    && sum * f64::from(self.max_abs) + bias + half < f64::from(1u32 << 31)
             })
             .map(|bits| bits as u8)
     }

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 /// Appends validation figures to `validation.csv`.
 #[derive(Debug)]
-pub struct Curve {
+pub(super) struct Curve {
     path: PathBuf,
 }
 
 impl Curve {
     /// In a folder that exists.
-    pub fn open(folder: &Path) -> Result<Curve> {
+    pub(super) fn open(folder: &Path) -> Result<Curve> {
         let path = folder.join("validation.csv");
         if !path.exists() {
             let header = "step,hours,arithmetic,quality,bpp,bpp_y,bpp_z,psnr_db,loss\n";
@@ -26,11 +26,17 @@ impl Curve {
     }
 
     /// One row for each quality.
-    pub fn append(&self, step: u64, hours: f64, quantized: bool, all: &[Figures]) -> Result<()> {
+    pub(super) fn append(
+        &self,
+        step: u64,
+        hours: f64,
+        quantized: bool,
+        all: &[Figures],
+    ) -> Result<()> {
         let mut file = OpenOptions::new().append(true).open(&self.path)?;
         let arithmetic = if quantized { "integer" } else { "float" };
         for f in all {
-            let bpp = f.bpp_y + f.bpp_z;
+            let bpp = f.bpp();
             writeln!(
                 file,
                 "{step},{hours:.4},{arithmetic},{},{bpp:.5},{:.5},{:.5},{:.4},{:.5}",
@@ -43,7 +49,7 @@ impl Curve {
 
 /// The live line: overwritten on a terminal, one in a while elsewhere.
 #[derive(Debug)]
-pub struct Display {
+pub(super) struct Display {
     is_terminal: bool,
     last: Instant,
     /// Running means.
@@ -53,7 +59,7 @@ pub struct Display {
 
 impl Display {
     /// For a run of that many steps.
-    pub fn new(steps: u64) -> Display {
+    pub(super) fn new(steps: u64) -> Display {
         Display {
             is_terminal: std::io::stderr().is_terminal(),
             last: Instant::now(),
@@ -63,7 +69,7 @@ impl Display {
     }
 
     /// After each step.
-    pub fn step(&mut self, step: u64, losses: Losses, rate: f32, took: Duration) {
+    pub(super) fn step(&mut self, step: u64, losses: Losses, rate: f32, took: Duration) {
         let ms = took.as_secs_f64() * 1e3;
         let (mean, mean_ms) = self.means.get_or_insert((losses, ms));
         let blend = |mean: &mut f32, value: f32| *mean += 0.02 * (value - *mean);
@@ -91,7 +97,7 @@ impl Display {
     }
 
     /// A line that stays.
-    pub fn note(&self, text: &str) {
+    pub(super) fn note(&self, text: &str) {
         if self.is_terminal {
             eprint!("\r\x1b[K");
         }

@@ -22,10 +22,11 @@ use rcodec_core::{Error, Result};
 use schedule::{adam_step, learning_rate};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Steps between choices of the integer scales. A run stops and writes
-/// checkpoints only at multiples, so that it goes on with the same scales.
+/// Steps between choices of the integer scales. With them a run stops and
+/// writes checkpoints only at multiples, so that it goes on with the same.
 const SLICE: u64 = 50;
 /// Room for weights to grow between those choices.
 const SCALE_MARGIN: f64 = 1.1;
@@ -54,6 +55,8 @@ pub struct Options {
     pub loaders: usize,
     /// For the record.
     pub device_name: String,
+    /// Set from outside to stop, with a checkpoint.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// A run in progress.
@@ -158,8 +161,9 @@ impl<B: Trainer> Run<B> {
             if step % self.recipe.validation.every == 0 || step == last {
                 self.validate(&curve, &display)?;
             }
-            if step % SLICE == 0 {
-                if self.is_time_up() {
+            // Integer scales are those of the last multiple.
+            if self.scales.is_none() || step % SLICE == 0 {
+                if self.is_time_up() || self.options.stop.load(Ordering::Relaxed) {
                     break;
                 }
                 if saved.elapsed() >= self.options.checkpoint_every {
@@ -254,14 +258,9 @@ impl<B: Trainer> Run<B> {
             self.engine.device(),
         )?;
         curve.append(self.progress.step, self.hours(), quantized, &all)?;
-        let summary = all.iter().map(|f| {
-            format!(
-                "q{} {:.3} bpp {:.2} dB",
-                f.quality,
-                f.bpp_y + f.bpp_z,
-                f.psnr_db
-            )
-        });
+        let summary = all
+            .iter()
+            .map(|f| format!("q{} {:.3} bpp {:.2} dB", f.quality, f.bpp(), f.psnr_db));
         let summary: Vec<String> = summary.collect();
         let loss = all.iter().map(|f| f.loss).sum::<f64>() / all.len() as f64;
         display.note(&format!(
@@ -269,9 +268,7 @@ impl<B: Trainer> Run<B> {
             self.progress.step,
             summary.join(", ")
         ));
-        let rows = all
-            .iter()
-            .map(|f| (f.quality, f.bpp_y + f.bpp_z, f.psnr_db));
+        let rows = all.iter().map(|f| (f.quality, f.bpp(), f.psnr_db));
         self.progress.validation = rows.collect();
         Ok(())
     }

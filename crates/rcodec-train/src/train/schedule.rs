@@ -4,7 +4,7 @@ use crate::nn::ops::AdamStep;
 use crate::recipe::OptimizerConfig;
 
 /// Linear warm-up, then half a cosine down to the last rate.
-pub fn learning_rate(config: &OptimizerConfig, step: u64) -> f32 {
+pub(super) fn learning_rate(config: &OptimizerConfig, step: u64) -> f32 {
     let (peak, last) = (config.learning_rate, config.final_learning_rate);
     if step < config.warmup_steps {
         return peak * (step + 1) as f32 / config.warmup_steps as f32;
@@ -16,7 +16,7 @@ pub fn learning_rate(config: &OptimizerConfig, step: u64) -> f32 {
 }
 
 /// The numbers of a step for gradients of norm `grad_norm`.
-pub fn adam_step(config: &OptimizerConfig, step: u64, grad_norm: f32) -> AdamStep {
+pub(super) fn adam_step(config: &OptimizerConfig, step: u64, grad_norm: f32) -> AdamStep {
     let rate = learning_rate(config, step);
     let count = (step + 1) as f64;
     let correction = |beta: f32| 1.0 - f64::from(beta).powf(count);

@@ -33,6 +33,7 @@ fn options(data: &tempfile::TempDir, out: &tempfile::TempDir) -> Options {
         workers: 2,
         loaders: 1,
         device_name: "test".to_owned(),
+        stop: Arc::default(),
     }
 }
 

@@ -24,6 +24,34 @@ pub struct Figures {
     pub loss: f64,
 }
 
+impl Figures {
+    /// Adds a picture: bits per pixel of latents and hyper latents, squared
+    /// error.
+    pub(crate) fn add(&mut self, (bpp_y, bpp_z): (f64, f64), mse: f64, rd_lambda: f64) {
+        self.bpp_y += bpp_y;
+        self.bpp_z += bpp_z;
+        self.psnr_db += 10.0 * (255.0 * 255.0 / mse.max(1e-3)).log10();
+        self.loss += bpp_y + bpp_z + rd_lambda * mse;
+    }
+
+    /// From sums over `pictures` to means.
+    pub(crate) fn divide(&mut self, pictures: f64) {
+        for sum in [
+            &mut self.bpp_y,
+            &mut self.bpp_z,
+            &mut self.psnr_db,
+            &mut self.loss,
+        ] {
+            *sum /= pictures;
+        }
+    }
+
+    /// Bits per pixel in all.
+    pub fn bpp(&self) -> f64 {
+        self.bpp_y + self.bpp_z
+    }
+}
+
 /// Codes the middle of held-out pictures at every quality, with hard rounding;
 /// by the integer rules if `quantized`.
 pub fn validate<B: Trainer>(
@@ -78,21 +106,15 @@ pub fn validate<B: Trainer>(
         let pixels = (size * size) as f64;
         for (i, figures) in figures.iter_mut().enumerate() {
             let decoded = &x_hat[i * size * size * 3..(i + 1) * size * size * 3];
-            let mse = squared_error(&rgb, decoded).max(1e-3);
+            let mse = squared_error(&rgb, decoded);
             let (bpp_y, bpp_z) = (f64::from(y[i]) / pixels, f64::from(z[i]) / pixels);
             let lambda = f64::from(graphs.config.rd_lambda(figures.quality as f32));
-            figures.bpp_y += bpp_y;
-            figures.bpp_z += bpp_z;
-            figures.psnr_db += 10.0 * (255.0 * 255.0 / mse).log10();
-            figures.loss += bpp_y + bpp_z + lambda * mse;
+            figures.add((bpp_y, bpp_z), mse, lambda);
         }
         used += 1.0;
     }
     for figures in &mut figures {
-        figures.bpp_y /= used;
-        figures.bpp_z /= used;
-        figures.psnr_db /= used;
-        figures.loss /= used;
+        figures.divide(used);
     }
     Ok(figures)
 }
@@ -104,7 +126,7 @@ fn squared_error(rgb: &[u8], decoded: &[f32]) -> f64 {
         let [y, co, cg] = [decoded[0], decoded[1], decoded[2]].map(|v| v * SAMPLE_UNIT);
         let back = [y - cg + co, y + cg, y - cg - co];
         for (sample, back) in rgb.iter().zip(back) {
-            let back = (back + 128.0).round().clamp(0.0, 255.0);
+            let back = (back + 128.5).floor().clamp(0.0, 255.0);
             sum += f64::from(back - f32::from(*sample)).powi(2);
         }
     }

@@ -72,6 +72,14 @@ impl View {
     }
 }
 
+/// A tensor's values, to be changed: its own memory if nobody else holds it.
+fn into_values<T: Real>(tensor: FlexTensor) -> Vec<T> {
+    match tensor.into_data().into_vec() {
+        Ok(values) => values,
+        Err(error) => panic!("a tensor of another type: {error:?}"),
+    }
+}
+
 /// A tensor of these values.
 fn tensor<T: Real>(values: Vec<T>, dims: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, Shape::from(dims.to_vec())))
@@ -229,9 +237,10 @@ fn finish_run<T: Real>(run: &mut [T], bias: &[T], finish: Finish) {
 }
 
 fn finish<T: Real>(sums: FlexTensor, bias: FlexTensor, columns: Columns) -> FlexTensor {
-    let (sums, bias) = (View::new(sums), View::new(bias));
+    let bias = View::new(bias);
     let bias = bias.values::<T>();
-    let mut out = sums.values::<T>().to_vec();
+    let dims = sums.layout().shape().to_vec();
+    let mut out = into_values::<T>(sums);
     let half = bias.len() / 2;
     for row in out.chunks_exact_mut(bias.len()) {
         match columns.gates {
@@ -242,7 +251,7 @@ fn finish<T: Real>(sums: FlexTensor, bias: FlexTensor, columns: Columns) -> Flex
             }
         }
     }
-    tensor(out, &sums.dims)
+    tensor(out, &dims)
 }
 
 /// Sets gradients of clipped outputs to zero and adds the others to `sums`.
@@ -260,10 +269,10 @@ fn finish_backward<T: Real>(
     grad: FlexTensor,
     columns: Columns,
 ) -> (FlexTensor, FlexTensor) {
-    let (output, grad) = (View::new(output), View::new(grad));
+    let output = View::new(output);
     let width = output.dims[1];
     let half = width / 2;
-    let mut out = grad.values::<T>().to_vec();
+    let mut out = into_values::<T>(grad);
     let mut sums = vec![T::ZERO; width];
     let rows = output.values::<T>().chunks_exact(width);
     for (output, grad) in rows.zip(out.chunks_exact_mut(width)) {
@@ -276,7 +285,7 @@ fn finish_backward<T: Real>(
             }
         }
     }
-    (tensor(out, &grad.dims), tensor(sums, &[width]))
+    (tensor(out, &output.dims), tensor(sums, &[width]))
 }
 
 fn gate<T: Real>(x: FlexTensor, finish: Finish) -> FlexTensor {
@@ -308,14 +317,6 @@ fn gate_backward<T: Real>(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
     tensor(out, &x.dims)
 }
 
-/// A tensor's values, to be changed; only `f32`.
-fn into_values(tensor: FlexTensor) -> Vec<f32> {
-    match tensor.into_data().into_vec() {
-        Ok(values) => values,
-        Err(error) => panic!("optimiser state that is not f32: {error:?}"),
-    }
-}
-
 fn adamw(
     state: Adam<FlexTensor>,
     grad: FlexTensor,
@@ -323,10 +324,10 @@ fn adamw(
     step: &AdamStep,
 ) -> Adam<FlexTensor> {
     let (grad, decays) = (View::new(grad), View::new(decays));
-    let mut weights = into_values(state.weights);
-    let mut means = into_values(state.mean);
-    let mut squares = into_values(state.square);
-    let mut emas = into_values(state.ema);
+    let mut weights = into_values::<f32>(state.weights);
+    let mut means = into_values::<f32>(state.mean);
+    let mut squares = into_values::<f32>(state.square);
+    let mut emas = into_values::<f32>(state.ema);
     let given = grad.values::<f32>().iter().zip(decays.values::<f32>());
     let moments = means.iter_mut().zip(&mut squares);
     let averaged = weights.iter_mut().zip(&mut emas);
