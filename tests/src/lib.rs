@@ -144,7 +144,12 @@ pub fn sounds() -> Vec<Sample> {
         Sample::audio("music-6-channels", 6, int(16), music(3000, 6, 3)),
         Sample::audio("music-24-bit", 2, int(24), scaled(7)),
         Sample::audio("music-32-bit", 2, int(32), scaled(15)),
-        Sample::audio("music-8-bit", 1, int(8), music(9000, 1, 3).iter().map(|s| s >> 8).collect()),
+        Sample::audio(
+            "music-8-bit",
+            1,
+            int(8),
+            music(9000, 1, 3).iter().map(|s| s >> 8).collect(),
+        ),
         Sample::audio("silence", 2, int(16), vec![0; 20_000]),
         Sample::audio("noise-16", 1, int(16), white_noise(3000, 16, 3)),
         Sample::audio("noise-32", 3, int(32), white_noise(3000, 32, 3)),
@@ -159,7 +164,12 @@ pub fn sounds() -> Vec<Sample> {
                 .map(|&s| (s as f32 / 32768.0).to_bits() as i32)
                 .collect(),
         ),
-        Sample::audio("float-patterns", 1, SampleFormat::Float32, white_noise(2000, 32, 5)),
+        Sample::audio(
+            "float-patterns",
+            1,
+            SampleFormat::Float32,
+            white_noise(2000, 32, 5),
+        ),
     ]
 }
 

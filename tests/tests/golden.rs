@@ -15,7 +15,11 @@ use std::fs;
 const PAYLOAD_VERSION: u32 = 1;
 
 fn file_name(sample: &Sample, codec: &dyn Codec) -> String {
-    format!("{}.{}.v{PAYLOAD_VERSION}.rcd", sample.name, codec.info().name)
+    format!(
+        "{}.{}.v{PAYLOAD_VERSION}.rcd",
+        sample.name,
+        codec.info().name
+    )
 }
 
 #[test]
@@ -48,13 +52,17 @@ fn golden_files_decode() {
             .iter()
             .find(|sample| name.starts_with(&format!("{}.", sample.name)))
             .unwrap_or_else(|| panic!("{name}: no such sample"));
-        let (header, unit) = decode(&fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (header, unit) =
+            decode(&fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(header, sample.header, "{name}");
         assert!(unit == sample.unit, "{name}: other samples");
         decoded += 1;
     }
     let expected: usize = samples.iter().map(|s| lossless_codecs_for(s).len()).sum();
-    assert!(decoded >= expected, "{decoded} golden files for {expected} combinations");
+    assert!(
+        decoded >= expected,
+        "{decoded} golden files for {expected} combinations"
+    );
 }
 
 /// What a golden error must be.
@@ -75,10 +83,26 @@ fn golden_errors_fail_as_they_should() {
         ("empty", Vec::new(), Expected::Truncated(0)),
         ("PNG", b"\x89PNG\r\n\x1a\n".to_vec(), Expected::Malformed(0)),
         ("magic only", prose[..3].to_vec(), Expected::Truncated(3)),
-        ("cut", prose[..prose.len() - 1].to_vec(), Expected::Truncated(prose.len() as u64 - 1)),
-        ("longer", [&prose[..], &[0]].concat(), Expected::Malformed(prose.len() as u64)),
-        ("later version", with(&prose, 3, prose[3] ^ 0xc0), Expected::Unsupported),
-        ("reserved codec", with(&prose, 3, 0x4e), Expected::Unsupported),
+        (
+            "cut",
+            prose[..prose.len() - 1].to_vec(),
+            Expected::Truncated(prose.len() as u64 - 1),
+        ),
+        (
+            "longer",
+            [&prose[..], &[0]].concat(),
+            Expected::Malformed(prose.len() as u64),
+        ),
+        (
+            "later version",
+            with(&prose, 3, prose[3] ^ 0xc0),
+            Expected::Unsupported,
+        ),
+        (
+            "reserved codec",
+            with(&prose, 3, 0x4e),
+            Expected::Unsupported,
+        ),
         ("check", flipped_last(&landscape), Expected::Checksum(0)),
     ];
     for (name, file, expected) in cases {
@@ -107,7 +131,12 @@ fn flipped_last(file: &[u8]) -> Vec<u8> {
 
 #[test]
 fn every_flipped_bit_of_small_files_is_found() {
-    for name in ["one-pixel.image-lossless", "one-frame.audio-lossless", "one-byte.zstd", "indexed-4.image-lossless"] {
+    for name in [
+        "one-pixel.image-lossless",
+        "one-frame.audio-lossless",
+        "one-byte.zstd",
+        "indexed-4.image-lossless",
+    ] {
         let file = fs::read(golden_folder().join(format!("{name}.v1.rcd"))).unwrap();
         for i in 0..file.len() {
             for bit in 0..8 {

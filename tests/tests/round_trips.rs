@@ -70,7 +70,11 @@ fn any_picture() -> impl Strategy<Value = (ImageHeader, Vec<u16>)> {
                 height,
                 color,
                 bits,
-                palette: if indexed { vec![[1, 2, 3, 255]; 7] } else { Vec::new() },
+                palette: if indexed {
+                    vec![[1, 2, 3, 255]; 7]
+                } else {
+                    Vec::new()
+                },
             };
             let mut random = rcodec_datasets::Random::new(seed);
             let range = (1u32 << bits).min(1 << (roughness * 4));

@@ -1,0 +1,77 @@
+use super::*;
+use crate::recipe::tests::tiny;
+use burn::backend::Flex;
+
+/// A folder of small pictures, waves and edges.
+fn pictures() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..24u32 {
+        let picture = image::RgbImage::from_fn(80, 72, |x, y| {
+            let edge = if (x * (i + 1) + y * 7) % 61 > 30 {
+                80
+            } else {
+                0
+            };
+            let wave = (x as f32 * 0.02 * i as f32).sin() * 60.0 + 90.0;
+            image::Rgb([wave as u8 + edge, (y * 2) as u8, edge as u8 + i as u8])
+        });
+        picture
+            .save(folder.path().join(format!("{i}.png")))
+            .unwrap();
+    }
+    folder
+}
+
+fn options(data: &tempfile::TempDir, out: &tempfile::TempDir) -> Options {
+    Options {
+        data: data.path().to_owned(),
+        out: out.path().to_owned(),
+        resume: false,
+        time: None,
+        until: None,
+        checkpoint_every: Duration::from_secs(1000),
+        workers: 2,
+        loaders: 1,
+        device_name: "test".to_owned(),
+        stop: Arc::default(),
+    }
+}
+
+/// 100 steps, integer arithmetic in the second half.
+fn recipe() -> Recipe {
+    let mut recipe = tiny();
+    recipe.optimizer.steps = 100;
+    recipe.optimizer.quantized_share = 0.5;
+    recipe.validation.every = 50;
+    recipe
+}
+
+#[test]
+fn a_resumed_run_takes_the_very_same_steps() {
+    let (data, out) = (pictures(), tempfile::tempdir().unwrap());
+    let run =
+        |recipe: &Recipe, options: Options| train::<Flex>(recipe, options, Default::default());
+    let whole = run(&recipe(), options(&data, &out)).unwrap();
+    assert_eq!(whole.progress.step, 100);
+    let curve = std::fs::read_to_string(out.path().join("validation.csv")).unwrap();
+    assert_eq!(curve.lines().count(), 1 + 2 * 3);
+
+    // The loss falls.
+    let row = |line: &str| line.split(',').last().unwrap().parse::<f64>().unwrap();
+    let losses: Vec<f64> = curve.lines().skip(1).map(row).collect();
+    let sum = |rows: &[f64]| rows.iter().sum::<f64>();
+    assert!(sum(&losses[3..]) < sum(&losses[..3]), "{losses:?}");
+
+    let out = tempfile::tempdir().unwrap();
+    let mut first = options(&data, &out);
+    first.until = Some(50);
+    run(&recipe(), first.clone()).unwrap();
+    assert!(
+        run(&recipe(), first.clone()).is_err(),
+        "a run is there already"
+    );
+    first.resume = true;
+    first.until = None;
+    let resumed = run(&recipe(), first).unwrap();
+    assert!(resumed.adam == whole.adam, "weights differ");
+}
