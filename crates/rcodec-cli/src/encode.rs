@@ -2,10 +2,10 @@
 
 use crate::args::EncodeArgs;
 use crate::exit::{Failure, Outcome};
-use crate::inputs::{EXTENSION, Input, Select, for_each};
+use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
 use crate::limits::load_dictionary;
 use crate::output::{PendingFile, Target, check_stdout, several};
-use crate::progress::FileProgress;
+use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
     Budget, Codec, CodecId, DecodeContext, Effort, EncodeContext, Latency, Limits, MediaHeader,
@@ -180,7 +180,8 @@ impl<'a> Job<'a> {
             }
         }
         if !self.args.no_verify {
-            self.verify(&pending)?;
+            progress.clear();
+            self.verify(&pending, input)?;
         }
         pending.commit(attributes.as_ref())?;
         if self.args.outputs.remove_source {
@@ -223,7 +224,7 @@ impl<'a> Job<'a> {
             dictionary: &self.dictionary,
             options: &self.options,
             budget: Budget::new(Limits::unlimited()),
-            ..EncodeContext::default()
+            progress: progress.as_ref(),
         };
         let latency = if live {
             Latency::Live
@@ -267,14 +268,19 @@ impl<'a> Job<'a> {
 
     /// Decodes what was written; the content's checksum is that of the samples
     /// the encoder was given.
-    fn verify(&self, pending: &PendingFile) -> Result<(), Failure> {
+    fn verify(&self, pending: &PendingFile, input: &Input) -> Result<(), Failure> {
+        let quiet = self.args.inputs.quiet || self.args.inputs.json;
+        let progress = FileProgress::of_verification(&input.path, quiet);
+        let file = pending.reopen()?;
+        progress.set_total(file.metadata()?.len());
         let context = DecodeContext {
             threads: rayon::current_num_threads(),
             dictionary: &self.dictionary,
             budget: Budget::new(Limits::unlimited()),
-            ..DecodeContext::default()
+            progress: progress.as_ref(),
         };
-        let reader = BufReader::with_capacity(256 << 10, pending.reopen()?);
+        let reader = BufReader::with_capacity(READ_BUFFER_BYTES, file);
+        let reader = CountingReader::new(reader, Arc::clone(&progress));
         let check = || StreamDecoder::open(reader, context)?.finish();
         check().map(drop).map_err(|error| {
             Failure::from(error).about("the result does not decode to the source; nothing written")

@@ -28,6 +28,7 @@ mod palette;
 mod params;
 mod photo;
 mod plane;
+mod progress;
 mod values;
 
 pub use codec::ImageLossless;
