@@ -108,8 +108,8 @@ pub fn forward<B: TrainBackend>(
 ) -> Outcome<B> {
     let run = |graph, inputs: &[Tensor<B, 4>]| network.run(graph, inputs, qualities);
     let first = |mut outputs: Vec<Tensor<B, 4>>| outputs.swap_remove(0);
-    let y = first(run(&graphs.analysis, &[x.clone()]));
-    let z = first(run(&graphs.hyper_analysis, &[y.clone()]));
+    let y = first(run(&graphs.analysis, std::slice::from_ref(&x)));
+    let z = first(run(&graphs.hyper_analysis, std::slice::from_ref(&y)));
     let (z_hat, bits_z) = code_z(graphs, network, qualities, z, rounding);
     let features = first(run(&graphs.hyper_synthesis, &[z_hat]));
 

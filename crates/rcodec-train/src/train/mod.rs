@@ -141,7 +141,7 @@ impl<B: Trainer> Run<B> {
         display.note(&self.greeting());
         while self.progress.step < last {
             let began = Instant::now();
-            if self.progress.step % SLICE == 0 {
+            if self.progress.step.is_multiple_of(SLICE) {
                 self.choose_scales()?;
             }
             let batch = batches.next_batch()?;
@@ -158,11 +158,11 @@ impl<B: Trainer> Run<B> {
             self.progress.step += 1;
             display.step(self.progress.step, losses, rate, began.elapsed());
             let step = self.progress.step;
-            if step % self.recipe.validation.every == 0 || step == last {
+            if step.is_multiple_of(self.recipe.validation.every) || step == last {
                 self.validate(&curve, &display)?;
             }
             // Integer scales are those of the last multiple.
-            if self.scales.is_none() || step % SLICE == 0 {
+            if self.scales.is_none() || step.is_multiple_of(SLICE) {
                 if self.is_time_up() || self.options.stop.load(Ordering::Relaxed) {
                     break;
                 }

@@ -13,7 +13,7 @@ fn pictures() -> tempfile::TempDir {
                 0
             };
             let wave = (x as f32 * 0.02 * i as f32).sin() * 60.0 + 90.0;
-            image::Rgb([wave as u8 + edge, (y * 2) as u8, edge as u8 + i as u8])
+            image::Rgb([wave as u8 + edge, (y * 2) as u8, edge + i as u8])
         });
         picture
             .save(folder.path().join(format!("{i}.png")))
@@ -57,7 +57,7 @@ fn a_resumed_run_takes_the_very_same_steps() {
     assert_eq!(curve.lines().count(), 1 + 2 * 3);
 
     // The loss falls.
-    let row = |line: &str| line.split(',').last().unwrap().parse::<f64>().unwrap();
+    let row = |line: &str| line.rsplit(',').next().unwrap().parse::<f64>().unwrap();
     let losses: Vec<f64> = curve.lines().skip(1).map(row).collect();
     let sum = |rows: &[f64]| rows.iter().sum::<f64>();
     assert!(sum(&losses[3..]) < sum(&losses[..3]), "{losses:?}");
