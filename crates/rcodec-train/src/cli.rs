@@ -4,7 +4,7 @@ use crate::data::Collection;
 use crate::export::{IntegerCodec, model_data, parse_name, validate_integer};
 use crate::graph::lossy::LossyGraphs;
 use crate::recipe::{Recipe, ValidationConfig};
-use crate::train::{Checkpoint, Figures, Options, train, validate};
+use crate::train::{Checkpoint, Figures, Options, Storage, train, validate};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rcodec_core::{Error, Result};
 use rcodec_model::Record;
@@ -77,6 +77,13 @@ struct TrainArgs {
     /// Minutes between checkpoints.
     #[arg(long, default_value_t = 5.0)]
     checkpoint_minutes: f64,
+    /// Write checkpoints of 2.5 instead of 4 numbers for each weight; a run
+    /// goes on from them, but not with the very same numbers.
+    #[arg(long)]
+    compact_checkpoints: bool,
+    /// Steps in all, in place of the recipe's.
+    #[arg(long)]
+    steps: Option<u64>,
     /// Threads that share a batch; all CPUs if not given, 1 on a GPU.
     #[arg(long)]
     workers: Option<usize>,
@@ -114,7 +121,8 @@ pub fn run() -> Result<()> {
 }
 
 fn run_training(args: &TrainArgs) -> Result<()> {
-    let recipe = Recipe::read(&args.recipe)?;
+    let mut recipe = Recipe::read(&args.recipe)?;
+    recipe.optimizer.steps = args.steps.unwrap_or(recipe.optimizer.steps);
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
     let minutes = |minutes: f64| {
         Duration::try_from_secs_f64(minutes * 60.0)
@@ -135,6 +143,10 @@ fn run_training(args: &TrainArgs) -> Result<()> {
         time: args.minutes.map(minutes).transpose()?,
         until: args.until,
         checkpoint_every: minutes(args.checkpoint_minutes)?,
+        storage: match args.compact_checkpoints {
+            true => Storage::Compact,
+            false => Storage::Exact,
+        },
         workers: args.workers.unwrap_or(workers),
         loaders: args.loaders.unwrap_or(loaders),
         device_name: format!("{:?}", args.device).to_lowercase(),

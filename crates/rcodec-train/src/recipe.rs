@@ -59,6 +59,10 @@ pub struct OptimizerConfig {
     pub clip_norm: f32,
     /// Decay of the averaged weights, which are validated and exported.
     pub ema_decay: f32,
+    /// The share of MS-SSIM in the distortion, 0 to 1; the rest is squared
+    /// error.
+    #[serde(default)]
+    pub ms_ssim_share: f32,
     /// The share of steps, at the end, in integer arithmetic.
     pub quantized_share: f32,
     /// Losses count by `lambda^-exponent`: 0.5 counts relative changes of the
@@ -114,6 +118,9 @@ impl Recipe {
             return Err(Error::parameter(
                 "steps and validation.every are at least 1",
             ));
+        }
+        if !(0.0..=1.0).contains(&optimizer.ms_ssim_share) {
+            return Err(Error::parameter("optimizer.ms_ssim_share is 0 to 1"));
         }
         let decays = [optimizer.beta1, optimizer.beta2, optimizer.ema_decay];
         if decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {

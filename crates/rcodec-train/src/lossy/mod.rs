@@ -1,5 +1,6 @@
 //! The lossy image model in burn: rate and distortion of a batch.
 
+mod ms_ssim;
 mod rate;
 
 use crate::graph::lossy::{LATENT_Q, LossyGraphs, STEPS};
@@ -37,6 +38,8 @@ pub struct Outcome<B: TrainBackend> {
     pub bits_z: Tensor<B, 1>,
     /// Mean squared error of each image, in 8-bit RGB samples.
     pub mse: Tensor<B, 1>,
+    /// MS-SSIM of each image, if it was asked for.
+    pub ms_ssim: Option<Tensor<B, 1>>,
     /// The decoded samples, `[image][row][column][Y, Co, Cg]`, not clipped.
     pub x_hat: Tensor<B, 4>,
 }
@@ -97,14 +100,14 @@ impl<B: TrainBackend> Masks<B> {
     }
 }
 
-/// Codes a batch: `x` is `[image][row][column][3]`, sides multiples of 64.
+/// Codes a batch, and computes MS-SSIM too if `with_ms_ssim`: `x` is `[image][row][column][3]`, sides multiples of 64.
 pub fn forward<B: TrainBackend>(
     graphs: &LossyGraphs,
     network: &Network<'_, B>,
     qualities: &Qualities<B>,
     masks: &Masks<B>,
     x: Tensor<B, 4>,
-    rounding: &Rounding<B>,
+    (rounding, with_ms_ssim): (&Rounding<B>, bool),
 ) -> Outcome<B> {
     let run = |graph, inputs: &[Tensor<B, 4>]| network.run(graph, inputs, qualities);
     let first = |mut outputs: Vec<Tensor<B, 4>>| outputs.swap_remove(0);
@@ -135,6 +138,7 @@ pub fn forward<B: TrainBackend>(
     Outcome {
         bits_y: bits(residual, indices(network, scales)),
         bits_z,
+        ms_ssim: with_ms_ssim.then(|| ms_ssim::ms_ssim(x.clone(), x_hat.clone())),
         mse: mse(x, x_hat.clone()),
         x_hat,
     }

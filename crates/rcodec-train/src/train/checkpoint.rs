@@ -1,8 +1,12 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
 //! A checkpoint is a folder `checkpoint-<step>` with `state.json` and one file
-//! of little-endian `f32` for each vector. It is written under another name
+//! of little-endian numbers for each vector. It is written under another name
 //! and renamed when complete; hashes tell a damaged one.
+//!
+//! Compact checkpoints, for machines to which little can be carried, keep all
+//! but the weights in 16 bits; a run goes on from them, but not with the very
+//! same numbers.
 
 use crate::nn::ops::Adam;
 use crate::recipe::Recipe;
@@ -15,7 +19,29 @@ use std::path::{Path, PathBuf};
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
 /// The vectors' files, in the order of [`Adam`]'s fields.
-const FILES: [&str; 4] = ["weights.f32", "mean.f32", "square.f32", "ema.f32"];
+const FILES: [&str; 4] = ["weights", "mean", "square", "ema"];
+
+/// How vectors are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// Everything as `f32`.
+    #[default]
+    Exact,
+    /// Weights as `f32`, the optimiser's means and the difference of averaged
+    /// weights from weights as `bfloat16`.
+    Compact,
+}
+
+impl Storage {
+    /// The extension of a vector's file, which says what its numbers are.
+    fn extension(self, index: usize) -> &'static str {
+        match self {
+            Storage::Compact if index > 0 => "bf16",
+            _ => "f32",
+        }
+    }
+}
 
 /// What is known of a run besides the vectors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +69,8 @@ struct State {
     /// Of the layout of weights.
     fingerprint: String,
     progress: Progress,
+    #[serde(default)]
+    storage: Storage,
     /// BLAKE3 of each vector's file.
     hashes: Vec<String>,
 }
@@ -63,27 +91,23 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Writes `checkpoint-<step>` into `folder`, which is made if it is not
     /// there, and removes all but the latest few.
-    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+    pub fn write(&self, folder: &Path, storage: Storage) -> Result<PathBuf> {
         let name = format!("checkpoint-{:09}", self.progress.step);
         let unfinished = folder.join(format!(".{name}.tmp"));
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished)?;
         }
         fs::create_dir_all(&unfinished)?;
-        let adam = &self.adam;
         let mut hashes = Vec::new();
-        for (file, values) in FILES
-            .iter()
-            .zip([&adam.weights, &adam.mean, &adam.square, &adam.ema])
-        {
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        for (i, bytes) in self.vectors(storage).into_iter().enumerate() {
             hashes.push(blake3::hash(&bytes).to_hex().to_string());
-            write_synced(&unfinished.join(file), &bytes)?;
+            write_synced(&unfinished.join(file_name(i, storage)), &bytes)?;
         }
         let state = State {
             recipe: self.recipe.clone(),
             fingerprint: self.fingerprint.clone(),
             progress: self.progress.clone(),
+            storage,
             hashes,
         };
         let json = serde_json::to_vec_pretty(&state).map_err(|error| Error::Io(error.into()))?;
@@ -100,6 +124,23 @@ impl Checkpoint {
         Ok(finished)
     }
 
+    /// The files' bytes.
+    fn vectors(&self, storage: Storage) -> [Vec<u8>; 4] {
+        let adam = &self.adam;
+        let exact = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        match storage {
+            Storage::Exact => {
+                [&adam.weights, &adam.mean, &adam.square, &adam.ema].map(|v| exact(v))
+            }
+            Storage::Compact => {
+                let ema = adam.ema.iter().zip(&adam.weights);
+                let ema: Vec<f32> = ema.map(|(ema, weight)| ema - weight).collect();
+                let [mean, square, ema] = [&adam.mean, &adam.square, &ema].map(|v| to_bf16(v));
+                [exact(&adam.weights), mean, square, ema]
+            }
+        }
+    }
+
     /// Reads a checkpoint's folder.
     pub fn read(path: &Path) -> Result<Checkpoint> {
         let wrong = |what: &str| Error::Parameter(format!("{}: {what}", path.display()));
@@ -107,20 +148,21 @@ impl Checkpoint {
         let state: State =
             serde_json::from_slice(&json).map_err(|error| wrong(&error.to_string()))?;
         let mut vectors = Vec::new();
-        for (file, hash) in FILES.iter().zip(&state.hashes) {
-            let bytes = fs::read(path.join(file))?;
+        for (i, hash) in state.hashes.iter().enumerate().take(FILES.len()) {
+            let bytes = fs::read(path.join(file_name(i, state.storage)))?;
             if blake3::hash(&bytes).to_hex().as_str() != hash {
                 return Err(wrong("damaged checkpoint"));
             }
-            let values = bytes.chunks_exact(4);
-            let values: Vec<f32> = values
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect();
-            vectors.push(values);
+            vectors.push(numbers(&bytes, state.storage.extension(i)));
         }
-        let [weights, mean, square, ema]: [Vec<f32>; 4] = vectors
+        let [weights, mean, square, mut ema]: [Vec<f32>; 4] = vectors
             .try_into()
             .map_err(|_| wrong("incomplete checkpoint"))?;
+        if state.storage == Storage::Compact {
+            for (ema, weight) in ema.iter_mut().zip(&weights) {
+                *ema += weight;
+            }
+        }
         Ok(Checkpoint {
             recipe: state.recipe,
             fingerprint: state.fingerprint,
@@ -148,6 +190,33 @@ impl Checkpoint {
         }
         Ok(None)
     }
+}
+
+fn file_name(index: usize, storage: Storage) -> String {
+    format!("{}.{}", FILES[index], storage.extension(index))
+}
+
+/// The upper halves of `f32`, rounded to nearest.
+fn to_bf16(values: &[f32]) -> Vec<u8> {
+    let half = |value: &f32| {
+        let bits = value.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+        ((rounded >> 16) as u16).to_le_bytes()
+    };
+    values.iter().flat_map(half).collect()
+}
+
+/// Numbers of a file with that extension.
+fn numbers(bytes: &[u8], extension: &str) -> Vec<f32> {
+    if extension == "bf16" {
+        let halves = bytes.chunks_exact(2);
+        let bits = halves.map(|b| u32::from(u16::from_le_bytes([b[0], b[1]])) << 16);
+        return bits.map(f32::from_bits).collect();
+    }
+    let values = bytes.chunks_exact(4);
+    values
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
 }
 
 /// The checkpoints of a folder, oldest first.
@@ -207,7 +276,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(Checkpoint::latest(folder.path()).unwrap().is_none());
         for step in [50, 100, 1000] {
-            checkpoint(step).write(folder.path()).unwrap();
+            checkpoint(step)
+                .write(folder.path(), Storage::Exact)
+                .unwrap();
         }
         assert_eq!(list(folder.path()).unwrap().len(), KEPT);
         let latest = || Checkpoint::latest(folder.path()).unwrap().unwrap();
@@ -216,5 +287,26 @@ mod tests {
         fs::write(newest.join("ema.f32"), [0; 8]).unwrap();
         assert_eq!(latest(), checkpoint(100));
         assert!(Checkpoint::read(&newest).is_err());
+    }
+
+    #[test]
+    fn compact_checkpoints_are_close_and_keep_the_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = checkpoint(7);
+        written.write(folder.path(), Storage::Compact).unwrap();
+        let read = Checkpoint::latest(folder.path()).unwrap().unwrap();
+        assert_eq!(read.adam.weights, written.adam.weights);
+        for (read, written) in [
+            (read.adam.mean, written.adam.mean),
+            (read.adam.square, written.adam.square),
+            (read.adam.ema, written.adam.ema),
+        ] {
+            for (read, written) in read.iter().zip(&written) {
+                assert!(
+                    (read - written).abs() <= 0.01 * written.abs(),
+                    "{read} {written}"
+                );
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ mod log;
 mod schedule;
 mod validate;
 
-pub use checkpoint::{Checkpoint, Progress};
+pub use checkpoint::{Checkpoint, Progress, Storage};
 pub use gradient::{Engine, Losses, Trainer, noise_len};
 pub use validate::{Figures, validate};
 
@@ -49,6 +49,8 @@ pub struct Options {
     pub until: Option<u64>,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
+    /// How they are stored.
+    pub storage: Storage,
     /// Threads that share a batch.
     pub workers: usize,
     /// Threads that prepare batches.
@@ -167,13 +169,14 @@ impl<B: Trainer> Run<B> {
                     break;
                 }
                 if saved.elapsed() >= self.options.checkpoint_every {
-                    self.checkpoint()?.write(&self.options.out)?;
+                    self.checkpoint()?
+                        .write(&self.options.out, self.options.storage)?;
                     saved = Instant::now();
                 }
             }
         }
         let checkpoint = self.checkpoint()?;
-        let path = checkpoint.write(&self.options.out)?;
+        let path = checkpoint.write(&self.options.out, self.options.storage)?;
         display.note(&format!("wrote {}", path.display()));
         Ok(checkpoint)
     }

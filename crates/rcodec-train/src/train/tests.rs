@@ -30,6 +30,7 @@ fn options(data: &tempfile::TempDir, out: &tempfile::TempDir) -> Options {
         time: None,
         until: None,
         checkpoint_every: Duration::from_secs(1000),
+        storage: Storage::Exact,
         workers: 2,
         loaders: 1,
         device_name: "test".to_owned(),
