@@ -338,6 +338,18 @@ fn noise_is_stored() {
 }
 
 #[test]
+fn floats_made_from_integers_cost_no_more() {
+    let integers = tone(4000, 2, 16);
+    let bytes = check_round_trip(&sound(2, INT16, integers.clone()), 5, 4000);
+    let floats = integers
+        .iter()
+        .map(|&x| (x as f32 / 32768.0).to_bits() as i32);
+    let floats = sound(2, SampleFormat::Float32, floats.collect());
+    let float_bytes = check_round_trip(&floats, 5, 4000);
+    assert!(float_bytes <= bytes + 4, "{float_bytes} {bytes}");
+}
+
+#[test]
 fn many_channels_come_back() {
     let samples = signal(8, 3, 65_535 * 3, 16);
     check_round_trip(&sound(65_535, INT16, samples), 1, 2);

@@ -145,6 +145,9 @@ pub(crate) struct LimitArgs {
     /// Samples (pixels times channels, or bytes) of a file, such as 100M
     #[arg(long, value_name = "COUNT", value_parser = crate::limits::parse_size)]
     pub(crate) max_samples: Option<u64>,
+    /// Pixels of a picture, such as 64G [default: 16G]
+    #[arg(long, value_name = "COUNT", value_parser = crate::limits::parse_size)]
+    pub(crate) max_pixels: Option<u64>,
     /// The dictionary the files were encoded with
     #[arg(long, value_name = "FILE")]
     pub(crate) dict: Option<PathBuf>,

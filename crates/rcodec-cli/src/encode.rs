@@ -160,7 +160,8 @@ impl<'a> Job<'a> {
         let attributes = input.attributes()?;
         let mut pending = PendingFile::create(path, force)?;
         let mut done = self.encode(input, progress, self.plan(), pending.writer())?;
-        let may_store = self.codec.is_none() && self.rate == Rate::Lossless && !input.is_stdin();
+        let asked = self.codec.is_some() || self.args.pixels || self.args.transcode;
+        let may_store = !asked && self.rate == Rate::Lossless && !input.is_stdin();
         if may_store && done.rcd_bytes > progress.read_bytes() {
             let store = Plan {
                 read: ReadOptions {
@@ -199,9 +200,10 @@ impl<'a> Job<'a> {
         plan: Plan,
         out: impl Write,
     ) -> Result<Done, Failure> {
-        let budget = Budget::new(Limits::unlimited());
         let reader = input.open(progress)?;
-        let mut source = rcodec_io::open(reader, &plan.read, &budget)?;
+        // A picture that claims more than these limits is taken as bytes.
+        let reading = Budget::new(Limits::default());
+        let mut source = rcodec_io::open(reader, &plan.read, &reading)?;
         let media = source.header().clone();
         let codec = match plan.codec {
             Some(codec) => codec,
@@ -220,7 +222,7 @@ impl<'a> Job<'a> {
             threads: rayon::current_num_threads(),
             dictionary: &self.dictionary,
             options: &self.options,
-            budget,
+            budget: Budget::new(Limits::unlimited()),
             ..EncodeContext::default()
         };
         let latency = if live {

@@ -29,6 +29,7 @@ impl LimitArgs {
         Budget::new(Limits {
             max_alloc_bytes: self.max_memory.unwrap_or(default.max_alloc_bytes),
             max_samples: self.max_samples.unwrap_or(default.max_samples),
+            max_pixels: self.max_pixels.unwrap_or(default.max_pixels),
             ..default
         })
     }

@@ -113,7 +113,7 @@ fn sound_and_text_come_back_byte_for_byte() {
             .assert()
             .success();
         let encoded = format!("{name}.rcd");
-        assert_eq!(names(folder.path()), [encoded.clone()]);
+        assert_eq!(names(folder.path()), std::slice::from_ref(&encoded));
         rcodec()
             .arg("verify")
             .arg(folder.path().join(&encoded))
@@ -286,17 +286,25 @@ fn damage_is_named_and_leaves_no_file() {
 
 #[test]
 fn a_promise_of_a_terapixel_is_refused_at_once() {
-    // Compact, image-lossless, 2^20 x 2^20 RGB, a few bytes of payload.
-    let mut file = b"\xf7r\x1a\x42\x10\x80\x80\x40\x80\x80\x40\x27".to_vec();
-    file.extend([0; 9 + 4]);
-    let (_folder, path) = folder_with("bomb.rcd", &file);
-    let output = rcodec()
-        .args(["verify", "--max-memory", "64M"])
+    // Compact, image-lossless, 2^20 x 2^20 RGB, with parameters and payload.
+    let mut file = b"\xf7r\x1a\x52\x16\x01\x80\x80\x40\x80\x80\x40\x27\x02\x00\x01".to_vec();
+    file.extend([0; 11 + 4]);
+    let (folder, path) = folder_with("bomb.png.rcd", &file);
+    rcodec()
+        .arg("decode")
         .arg(&path)
         .timeout(Duration::from_secs(10))
-        .output()
-        .unwrap();
-    assert!(matches!(output.status.code(), Some(3 | 4)), "{output:?}");
+        .assert()
+        .code(4)
+        .stderr(contains("limit exceeded: pixels"));
+    assert_eq!(names(folder.path()), ["bomb.png.rcd"]);
+    // Allowed that much, the payload is what is wrong.
+    rcodec()
+        .args(["verify", "--max-pixels", "1T", "--max-memory", "64M"])
+        .arg(&path)
+        .timeout(Duration::from_secs(10))
+        .assert()
+        .code(predicate::in_iter([3, 4]));
 }
 
 #[test]
@@ -361,6 +369,88 @@ fn a_pixel_format_can_be_chosen() {
         .assert()
         .code(6)
         .stderr(contains("cannot be written as wav"));
+}
+
+#[test]
+fn small_formats_are_opened_only_on_request() {
+    let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
+    let encoded = folder.path().join("photo.png.rcd");
+    let jpeg = folder.path().join("photo.jpg");
+    rcodec()
+        .args(["encode", "-e1"])
+        .arg(&path)
+        .assert()
+        .success();
+    rcodec()
+        .args(["decode", "-o"])
+        .args([&jpeg, &encoded])
+        .assert()
+        .success();
+    let jpeg_bytes = fs::read(&jpeg).unwrap();
+    assert!(jpeg_bytes.starts_with(b"\xff\xd8\xff"));
+    let codec_of = |options: &[&str], target: &str| {
+        let target = folder.path().join(target);
+        let output = rcodec()
+            .args(["encode", "-e1", "--json"])
+            .args(options)
+            .arg("-o")
+            .args([&target, &jpeg])
+            .output()
+            .unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["codec"].as_str().unwrap().to_string()
+    };
+    assert_eq!(codec_of(&[], "kept.rcd"), "store");
+    assert_eq!(codec_of(&["--pixels"], "pixels.rcd"), "image-lossless");
+    fs::remove_file(&jpeg).unwrap();
+    rcodec()
+        .args(["decode", "-o"])
+        .args([&jpeg, &folder.path().join("kept.rcd")])
+        .assert()
+        .success();
+    assert!(fs::read(&jpeg).unwrap() == jpeg_bytes);
+}
+
+#[test]
+fn metadata_survives_unless_stripped() {
+    let png = fs::read(sample_png()).unwrap();
+    // A text chunk behind IHDR (8 bytes of signature and 25 of chunk).
+    let mut text = b"tEXtAuthor\0the tests".to_vec();
+    let length = (text.len() as u32 - 4).to_be_bytes();
+    text.extend(crc32(&text).to_be_bytes());
+    let with_text = [&png[..33], &length, &text, &png[33..]].concat();
+    let (folder, path) = folder_with("photo.png", &with_text);
+    for (options, survives) in [(&["-e1"][..], true), (&["-e1", "--strip"], false)] {
+        let encoded = folder.path().join("photo.png.rcd");
+        rcodec()
+            .arg("encode")
+            .args(options)
+            .arg("-f")
+            .arg(&path)
+            .assert()
+            .success();
+        let back = folder.path().join("back.png");
+        rcodec()
+            .args(["decode", "-f", "-o"])
+            .args([&back, &encoded])
+            .assert()
+            .success();
+        let back = fs::read(&back).unwrap();
+        assert_eq!(
+            back.windows(text.len()).any(|w| w == text),
+            survives,
+            "{options:?}"
+        );
+    }
+}
+
+/// The CRC of PNG chunks, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc: u32, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
 }
 
 #[test]

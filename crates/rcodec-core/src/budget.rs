@@ -15,6 +15,9 @@ pub struct Limits {
     /// Samples in the whole stream: pixels × channels, frames × channels, or
     /// bytes.
     pub max_samples: u64,
+    /// Pixels of a picture. Far fewer than samples: sound and bytes stream
+    /// without end, a picture of more than this is a mistake or an attack.
+    pub max_pixels: u64,
     /// Bytes allocated at any one time.
     pub max_alloc_bytes: u64,
     /// Bytes of a learned model.
@@ -27,6 +30,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             max_samples: 1 << 42,
+            max_pixels: 1 << 34,
             max_alloc_bytes: 4 << 30,
             max_model_bytes: 1 << 30,
             max_work: 1 << 56,
@@ -39,6 +43,7 @@ impl Limits {
     pub fn unlimited() -> Self {
         Limits {
             max_samples: u64::MAX,
+            max_pixels: u64::MAX,
             max_alloc_bytes: u64::MAX,
             max_model_bytes: u64::MAX,
             max_work: u64::MAX,

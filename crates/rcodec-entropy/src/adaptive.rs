@@ -32,17 +32,17 @@ pub trait BitModel: Clone + Default {
     }
 }
 
-/// An exponentially decaying average with rate `2^-RATE` (1..=15); 5 suits
+/// An exponentially decaying average with rate `2^-RATE` (2..=15); 5 suits
 /// most sources, 4 learns faster, 7 is for much data.
 ///
-/// The probability stays within `2^RATE - 1` of the ends by itself.
+/// The probability stays `2^(RATE - 1)` of 65536 from the ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdaptiveBit<const RATE: u32 = 5> {
     p1_q16: u16,
 }
 
 impl<const RATE: u32> AdaptiveBit<RATE> {
-    const VALID: () = assert!(RATE >= 1 && RATE <= 15);
+    const VALID: () = assert!(RATE >= 2 && RATE <= 15);
 
     /// A model that begins at a probability of 1..=65535 of 65536.
     pub fn with_p1_q16(p1_q16: u32) -> Self {
@@ -67,11 +67,10 @@ impl<const RATE: u32> BitModel for AdaptiveBit<RATE> {
 
     #[inline(always)]
     fn update(&mut self, bit: bool) {
-        if bit {
-            self.p1_q16 += (65535 - self.p1_q16) >> RATE;
-        } else {
-            self.p1_q16 -= self.p1_q16 >> RATE;
-        }
+        // Without a branch on the bit, which nobody can predict.
+        let p1 = i32::from(self.p1_q16);
+        let step = ((i32::from(bit) << 16) - p1 + (1 << (RATE - 1))) >> RATE;
+        self.p1_q16 = (p1 + step) as u16;
     }
 }
 
@@ -100,7 +99,7 @@ pub struct CountedBit<const LIMIT: u32 = 255> {
 }
 
 impl<const LIMIT: u32> CountedBit<LIMIT> {
-    const VALID: () = assert!(LIMIT <= 1023);
+    const VALID: () = assert!(LIMIT >= 1 && LIMIT <= 1023);
 
     /// A model that begins at a probability of 1..=65535 of 65536, as certain
     /// of it as if it had seen `count` bits.
@@ -117,21 +116,24 @@ impl<const LIMIT: u32> CountedBit<LIMIT> {
         self.state & 1023
     }
 
-    /// Learns a bit with another limit (at most 1023) than the type's.
+    /// Learns a bit with another limit (1..=1023) than the type's.
     #[inline(always)]
     pub fn update_with_limit(&mut self, bit: bool, limit: u32) {
-        self.state = counted_update(self.state, if bit { 0x3f_ffff } else { 0 }, limit.min(1023));
+        self.state = counted_update(self.state, bit, limit.clamp(1, 1023));
     }
 }
 
-/// Moves a probability (upper 22 bits) towards a target in Q22, at the rate
-/// that its count (lower 10 bits) says.
+/// Moves a probability (upper 22 bits) towards the bit, at the rate that its
+/// count (lower 10 bits) says.
 #[inline(always)]
-pub(crate) fn counted_update(state: u32, target_q22: u32, limit: u32) -> u32 {
+pub(crate) fn counted_update(state: u32, bit: bool, limit: u32) -> u32 {
     let count = state & 1023;
     let p_q22 = (state >> 10) as i32;
-    let error = i64::from(target_q22 as i32 - p_q22);
-    let step = (error * i64::from(RECIPROCAL_Q16[count as usize])) >> 16;
+    // No branch on the bit, which nobody can predict. The sum cannot reach
+    // 2^22: the rate is under 1/2 except for the first bit, which finds no
+    // probability over 65535 of 65536.
+    let error = (i64::from(bit) << 22) - i64::from(p_q22);
+    let step = (error * i64::from(RECIPROCAL_Q16[count as usize]) + (1 << 15)) >> 16;
     let p_q22 = (p_q22 + step as i32) as u32;
     p_q22 << 10 | (count + u32::from(count < limit))
 }
@@ -150,7 +152,7 @@ impl<const LIMIT: u32> BitModel for CountedBit<LIMIT> {
 
     #[inline(always)]
     fn update(&mut self, bit: bool) {
-        self.state = counted_update(self.state, if bit { 0x3f_ffff } else { 0 }, LIMIT);
+        self.state = counted_update(self.state, bit, LIMIT);
     }
 }
 
@@ -218,5 +220,99 @@ impl<M: BitModel, const LEAVES: usize> BitTree<M, LEAVES> {
 impl<M: BitModel, const LEAVES: usize> Default for BitTree<M, LEAVES> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CostEstimator;
+
+    /// Feeds a model only ones, only zeros, and alternating bits.
+    fn stays_in_range<M: BitModel>() {
+        for pattern in 0..3 {
+            let mut model = M::default();
+            for i in 0..100_000 {
+                assert!((1..=65535).contains(&model.p1_q16()));
+                model.update(match pattern {
+                    0 => false,
+                    1 => true,
+                    _ => i / 1000 % 2 == 0,
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn probabilities_stay_in_range() {
+        stays_in_range::<AdaptiveBit<2>>();
+        stays_in_range::<AdaptiveBit<5>>();
+        stays_in_range::<AdaptiveBit<15>>();
+        stays_in_range::<CountedBit<1>>();
+        stays_in_range::<CountedBit<30>>();
+        stays_in_range::<CountedBit<1023>>();
+        stays_in_range::<TwoRateBit<2, 15>>();
+        for p1_q16 in [0, 1, 65535, 65536, u32::MAX] {
+            for first in [false, true] {
+                let mut adaptive = AdaptiveBit::<2>::with_p1_q16(p1_q16);
+                let mut counted = CountedBit::<255>::with_p1_q16(p1_q16, 0);
+                for _ in 0..100 {
+                    adaptive.update(first);
+                    counted.update(first);
+                    assert!((1..=65535).contains(&adaptive.p1_q16()));
+                    assert!((1..=65535).contains(&counted.p1_q16()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn certainty_is_reached() {
+        // The ends that each model can reach, which bound its cost per bit.
+        fn end<M: BitModel>(bit: bool) -> u32 {
+            let mut model = M::default();
+            (0..200_000).for_each(|_| model.update(bit));
+            model.p1_q16()
+        }
+        assert_eq!(end::<AdaptiveBit<5>>(false), 16);
+        assert_eq!(end::<AdaptiveBit<5>>(true), 65536 - 15);
+        assert!(end::<CountedBit<255>>(true) >= 65536 - 3);
+        assert!(end::<CountedBit<255>>(false) <= 2);
+        assert!(end::<CountedBit<1023>>(true) >= 65536 - 9);
+        assert!(end::<CountedBit<1023>>(false) <= 8);
+    }
+
+    #[test]
+    fn counts_make_frequencies() {
+        let mut model = CountedBit::<1023>::default();
+        for i in 0..1000 {
+            model.update(i % 10 == 0);
+        }
+        assert_eq!(model.count(), 1000);
+        assert!(model.p1_q16().abs_diff(6554) < 100, "{}", model.p1_q16());
+        // The first bits weigh most: two thirds, two fifths ...
+        let mut model = CountedBit::<255>::default();
+        model.update(true);
+        assert_eq!(model.p1_q16(), 32768 + 65536 / 3);
+        let mut model = CountedBit::<255>::with_p1_q16(1 << 15, 9999);
+        assert_eq!(model.count(), 255);
+        model.update_with_limit(true, 20);
+        assert_eq!(model.count(), 255);
+        assert!(model.p1_q16() < 33_000);
+    }
+
+    #[test]
+    fn a_tree_learns_its_symbols() {
+        let mut tree = BitTree::<CountedBit, 16>::new();
+        let mut cost = CostEstimator::new();
+        for i in 0..400 {
+            let symbol = [3, 3, 3, 12][i % 4];
+            assert_eq!(tree.code(&mut cost, symbol).unwrap(), symbol);
+        }
+        // 0.811 bits a symbol, and what it takes to learn three nodes.
+        let bits = cost.bits_q24() >> 24;
+        assert!((324..365).contains(&bits), "{bits}");
+        // Only the low bits of a symbol count.
+        assert_eq!(tree.code(&mut cost, 16 + 3).unwrap(), 3);
     }
 }

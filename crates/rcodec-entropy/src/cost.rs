@@ -95,3 +95,35 @@ impl BitCoder for CostEstimator {
         self.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_logarithms() {
+        for p_q16 in 1..=65536u32 {
+            let exact = -(f64::from(p_q16) / 65536.0).log2() * f64::from(1 << 24);
+            let off = f64::from(cost_q24(p_q16)) - exact;
+            // 2^-21 bits.
+            assert!(off.abs() < 8.0, "{p_q16}: {off}");
+        }
+        assert_eq!(cost_q24(65536), 0);
+        assert_eq!(cost_q24(0), 16 << 24);
+        assert!(cost_q24(65535) > 300);
+    }
+
+    #[test]
+    fn costs_add_up() {
+        let mut cost = CostEstimator::new();
+        assert_eq!(cost.bytes(), 0);
+        assert!(!cost.code_bit(false, 3 << 14).unwrap());
+        assert_eq!(cost.code_raw(0xffff_ffff, 7).unwrap(), 127);
+        assert_eq!(cost.code_raw(0xffff_ffff, 40).unwrap(), u32::MAX);
+        let cdf = Cdf::from_frequencies(&[0; 16]).unwrap();
+        assert_eq!(cost.code_cdf(15, &cdf).unwrap(), 15);
+        assert!(cost.code_cdf(16, &cdf).is_err());
+        assert_eq!(cost.bits_q24(), (2 + 7 + 32 + 4) << 24);
+        assert_eq!(cost.bytes(), 6);
+    }
+}

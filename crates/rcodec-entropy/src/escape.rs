@@ -156,3 +156,108 @@ impl<M: BitModel> AdaptiveExpGolomb<M> {
         self.code(coder, zigzag(value)).map(unzigzag)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CostEstimator, RangeBitDecoder, RangeBitEncoder};
+
+    const CORNERS: [u64; 9] = [
+        0,
+        1,
+        2,
+        255,
+        u32::MAX as u64,
+        1 << 32,
+        i64::MAX as u64,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
+
+    #[test]
+    fn zigzag_folds_signs() {
+        let folded = [0, -1, 1, -2, 2].map(zigzag);
+        assert_eq!(folded, [0, 1, 2, 3, 4]);
+        for value in [i64::MIN, i64::MAX, 0, -1] {
+            assert_eq!(unzigzag(zigzag(value)), value);
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_of_exp_golomb() {
+        for (value, k, bits) in [
+            (0, 0, 1),
+            (1, 0, 3),
+            (2, 0, 3),
+            (3, 0, 5),
+            (3, 2, 3),
+            (4, 2, 5),
+            (u64::MAX, 0, 65 + 64),
+            (u64::MAX, 63, 2 + 64),
+        ] {
+            let mut cost = CostEstimator::new();
+            assert_eq!(code_exp_golomb(&mut cost, value, k).unwrap(), value);
+            assert_eq!(cost.bits_q24(), bits << 24, "{value} with k = {k}");
+        }
+    }
+
+    #[test]
+    fn corners_come_back_at_every_order() {
+        for k in 0..70 {
+            let mut encoder = RangeBitEncoder::new();
+            let mut model = AdaptiveExpGolomb::<CountedBit>::new(k);
+            for value in CORNERS {
+                code_exp_golomb(&mut encoder, value, k).unwrap();
+                model.code(&mut encoder, value).unwrap();
+            }
+            let payload = encoder.finish();
+            let mut decoder = RangeBitDecoder::new(&payload);
+            let mut model = AdaptiveExpGolomb::<CountedBit>::new(k);
+            for value in CORNERS {
+                assert_eq!(code_exp_golomb(&mut decoder, 0, k).unwrap(), value);
+                assert_eq!(model.code(&mut decoder, 0).unwrap(), value);
+            }
+            decoder.finish().unwrap();
+        }
+    }
+
+    /// A coder that always answers `true` or all ones.
+    struct Ones;
+
+    impl BitCoder for Ones {
+        const DECODES: bool = true;
+        fn code_bit(&mut self, _: bool, _: u32) -> Result<bool> {
+            Ok(true)
+        }
+        fn code_raw(&mut self, _: u32, bits: u32) -> Result<u32> {
+            Ok(u32::MAX.checked_shr(32 - bits.min(32)).unwrap_or(0))
+        }
+        fn code_cdf(&mut self, _: u32, cdf: &crate::Cdf) -> Result<u32> {
+            Ok(cdf.len() as u32 - 1)
+        }
+        fn position(&self) -> u64 {
+            17
+        }
+    }
+
+    #[test]
+    fn endless_ones_are_malformed() {
+        for k in 0..64 {
+            let error = code_exp_golomb(&mut Ones, 0, k).unwrap_err();
+            assert!(matches!(error, Error::Malformed { at: 17, .. }));
+            let error = AdaptiveExpGolomb::<CountedBit>::new(k).code(&mut Ones, 0);
+            assert!(matches!(error, Err(Error::Malformed { at: 17, .. })));
+        }
+    }
+
+    #[test]
+    fn learning_pays() {
+        let mut cost = CostEstimator::new();
+        let mut model = AdaptiveExpGolomb::<CountedBit>::new(0);
+        for i in 0..1000 {
+            model.code(&mut cost, 1000 + i % 16).unwrap();
+        }
+        // The class is soon certain, and the second bit; 8 bits are raw.
+        assert!(cost.bits_q24() >> 24 < 8 * 1000 + 200);
+    }
+}

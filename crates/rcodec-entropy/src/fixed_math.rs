@@ -75,3 +75,39 @@ pub(crate) const fn log2_q24(value: u32, value_q: u32) -> u32 {
     }
     ((whole - value_q) << 24) | fraction
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn q62(value: u64) -> f64 {
+        value as f64 / 2f64.powi(62)
+    }
+
+    #[test]
+    fn powers_are_right() {
+        assert_eq!(exp2_neg_q62(0), 1 << 62);
+        assert_eq!(exp2_neg_q62(62 << 32), 1);
+        assert_eq!(exp2_neg_q62(63 << 32), 0);
+        assert_eq!(exp2_neg_q62(u64::MAX), 0);
+        for i in 0..10_000u64 {
+            let x_q32 = i * i * 2_531;
+            let x = x_q32 as f64 / 2f64.powi(32);
+            let last = 2f64.powi(-61);
+            let off = q62(exp2_neg_q62(x_q32)) - (-x).exp2();
+            assert!(off.abs() < 1e-14 * (-x).exp2() + last, "2^-{x}: {off}");
+            let off = q62(exp_neg_q62(x_q32)) - (-x).exp();
+            assert!(off.abs() < 1e-8 * (-x).exp() + last, "e^-{x}: {off}");
+        }
+    }
+
+    #[test]
+    fn logarithms_are_right() {
+        for value in (1..100_000).chain([1 << 31, u32::MAX]) {
+            let exact = f64::from(value).log2() * f64::from(1 << 24);
+            let off = f64::from(log2_q24(value, 0)) - exact;
+            assert!((-2.0..0.5).contains(&off), "{value}: {off}");
+        }
+        assert_eq!(log2_q24(1 << 12, 10), 2 << 24);
+    }
+}

@@ -265,3 +265,121 @@ static GAUSSIAN_TAIL_Q62: LazyLock<Vec<u64>> = LazyLock::new(|| {
         .map(|sum| (((sum << 40) / whole) << 21) as u64)
         .collect()
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CostEstimator;
+
+    /// The distribution functions, as one would write them.
+    fn exact(family: Family, x: f64, scale: f64) -> f64 {
+        let z = x / scale;
+        match family {
+            Family::Laplace if z < 0.0 => 0.5 * z.exp(),
+            Family::Laplace => 1.0 - 0.5 * (-z).exp(),
+            Family::Logistic => 1.0 / (1.0 + (-z).exp()),
+            Family::Gaussian => {
+                // Midpoint rule; the tail beyond 9 is nothing.
+                let steps = 20_000;
+                let width = (z + 9.0).max(0.0) / f64::from(steps);
+                let sum: f64 = (0..steps)
+                    .map(|i| -9.0 + (f64::from(i) + 0.5) * width)
+                    .map(|t| (-0.5 * t * t).exp())
+                    .sum();
+                sum * width / (2.0 * std::f64::consts::PI).sqrt()
+            }
+        }
+    }
+
+    const FAMILIES: [Family; 3] = [Family::Laplace, Family::Logistic, Family::Gaussian];
+
+    #[test]
+    fn scales_are_in_equal_ratios() {
+        for step in 0..SCALES {
+            let exact = 0.11 * (64.0f64 / 0.11).powf(step as f64 / 63.0);
+            let off = f64::from(scale_q16(step)) - exact * 65536.0;
+            assert!(off.abs() < 0.6, "{step}: {off}");
+        }
+        assert_eq!(scale_q16(0), 7209);
+        assert_eq!(scale_q16(63), 64 << 16);
+        assert_eq!(scale_q16(1000), 64 << 16);
+    }
+
+    #[test]
+    fn tables_are_the_distributions() {
+        for family in FAMILIES {
+            let tables = ParametricTables::new(family, 3).unwrap();
+            for step in (0..SCALES).step_by(9) {
+                let scale = f64::from(scale_q16(step)) / 65536.0;
+                for mean in 0..3 {
+                    let (cdf, reach) = tables.table(step, mean);
+                    let free = (65536 - cdf.len()) as f64;
+                    let at = |edge: f64| exact(family, edge - mean as f64 / 3.0, scale);
+                    let mut inside = 0.0;
+                    for symbol in 0..=2 * reach {
+                        let value = f64::from(symbol - reach);
+                        let mass = at(value + 0.5) - at(value - 0.5);
+                        inside += mass;
+                        let off = f64::from(cdf.probability(symbol as u32)) - 1.0 - mass * free;
+                        // Rounding moves a border by 1; means and scales are Q16.
+                        assert!(off.abs() < 2.1, "{family:?} {scale} {value}: {off}");
+                    }
+                    // Little is left for the escape.
+                    assert!(1.0 - inside < 6e-4, "{family:?} {scale}: {inside}");
+                    assert!(cdf.len() <= 1200);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tables_never_change() {
+        // FNV-1a over all sums: a change would make old files unreadable.
+        let hashes = FAMILIES.map(|family| {
+            let tables = ParametricTables::new(family, 4).unwrap();
+            let mut hash = 0xcbf2_9ce4_8422_2325u64;
+            for step in 0..SCALES {
+                for mean in 0..4 {
+                    for sum in tables.table(step, mean).0.cumulative() {
+                        hash = (hash ^ u64::from(sum)).wrapping_mul(0x100_0000_01b3);
+                    }
+                }
+            }
+            hash
+        });
+        assert_eq!(
+            hashes,
+            [
+                16_365_233_918_552_340_768,
+                8_817_008_031_912_326_514,
+                6_437_907_925_279_340_339,
+            ]
+        );
+    }
+
+    #[test]
+    fn every_value_has_a_code() {
+        let tables = ParametricTables::new(Family::Gaussian, 1).unwrap();
+        let mut escape = AdaptiveExpGolomb::new(0);
+        for step in [0, 20, 63] {
+            let reach = tables.table(step, 0).1;
+            for value in [
+                0,
+                reach,
+                -reach,
+                reach + 1,
+                -reach - 1,
+                i32::MAX,
+                i32::MIN,
+                -12_345,
+            ] {
+                let mut cost = CostEstimator::new();
+                let coded = tables.code(&mut cost, &mut escape, step, 0, value);
+                assert_eq!(coded.unwrap(), value);
+                assert!(cost.bits_q24() > 0);
+            }
+        }
+        assert!(ParametricTables::new(Family::Gaussian, 0).is_err());
+        assert!(ParametricTables::new(Family::Gaussian, 65).is_err());
+    }
+}

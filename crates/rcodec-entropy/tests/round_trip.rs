@@ -165,3 +165,62 @@ proptest! {
         decoder.finish().unwrap();
     }
 }
+
+proptest! {
+    /// Any bytes decode to something or to an error that blames them.
+    #[test]
+    fn hostile_payloads_end_in_time(
+        (frequencies, items) in stream(),
+        payload in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(255)], 0..200),
+    ) {
+        let mut models = Models::new(&frequencies);
+        let mut decoder = RangeBitDecoder::new(&payload);
+        let failed = items.iter().find_map(|item| models.code(&mut decoder, item).err());
+        if let Some(error) = failed.or(decoder.finish().err()) {
+            prop_assert!(error.is_bad_input(), "{}", error);
+        }
+
+        let mut models = Models::new(&frequencies);
+        match AnsDecoder::new(&payload) {
+            Ok(mut decoder) => {
+                let failed = items.iter().find_map(|item| models.code(&mut decoder, item).err());
+                if let Some(error) = failed.or(decoder.finish().err()) {
+                    prop_assert!(error.is_bad_input(), "{}", error);
+                }
+            }
+            Err(error) => prop_assert!(error.is_bad_input(), "{}", error),
+        }
+    }
+
+    /// One changed byte is noticed or decodes to other items, and never
+    /// panics.
+    #[test]
+    fn a_changed_byte_changes_something(
+        (frequencies, items) in stream(),
+        (at, flip) in (any::<prop::sample::Index>(), 1..=255u8),
+    ) {
+        let mut models = Models::new(&frequencies);
+        let mut encoder = RangeBitEncoder::new();
+        for item in &items {
+            models.code(&mut encoder, item).unwrap();
+        }
+        let mut payload = encoder.finish();
+        prop_assume!(!payload.is_empty());
+        let at = at.index(payload.len());
+        payload[at] ^= flip;
+
+        let mut models = Models::new(&frequencies);
+        let mut decoder = RangeBitDecoder::new(&payload);
+        let mut same = true;
+        for item in &items {
+            match models.code(&mut decoder, item) {
+                Ok(decoded) => same &= decoded == *item,
+                Err(error) => {
+                    prop_assert!(error.is_bad_input());
+                    return Ok(());
+                }
+            }
+        }
+        prop_assert!(!same || decoder.finish().is_err());
+    }
+}

@@ -1,17 +1,55 @@
 //! Speed on every level of this CPU: single layers, a whole image decoder, a
 //! byte-wise recurrent model. Elements are multiply-adds, or bytes for the
-//! recurrent model; everything runs on one thread.
+//! recurrent model. Everything runs on one thread, and times are CPU times, so
+//! that what else the machine does counts little.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use cpu_time::ThreadTime;
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{Throughput, criterion_group, criterion_main};
 use rcodec_core::Result;
 use rcodec_fixed::{
     Activation, Conv2d, Conv2dSpec, DepthwiseConv2d, Engine, Gate, Layer, Level, Residual, Shape,
     Tensor,
 };
+use std::time::Duration;
 use support::{ByteModel, Synthesis, SynthesisScratch, Values, depthwise, pointwise, q8};
+
+/// The CPU time of this thread.
+struct CpuTime;
+
+type Criterion = criterion::Criterion<CpuTime>;
+
+impl Measurement for CpuTime {
+    type Intermediate = ThreadTime;
+    type Value = Duration;
+
+    fn start(&self) -> ThreadTime {
+        ThreadTime::now()
+    }
+
+    fn end(&self, start: ThreadTime) -> Duration {
+        start.elapsed()
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_nanos() as f64
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
 
 /// Keeps layers on one thread, and reports what fails.
 fn on_one_thread(bench: impl FnOnce() -> Result<()>) {
@@ -116,5 +154,9 @@ fn byte_model(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, layers, synthesis, byte_model);
+criterion_group! {
+    name = benches;
+    config = criterion::Criterion::default().with_measurement(CpuTime);
+    targets = layers, synthesis, byte_model
+}
 criterion_main!(benches);

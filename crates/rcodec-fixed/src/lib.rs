@@ -51,6 +51,7 @@ mod requant;
 mod residual;
 mod simd;
 mod tensor;
+mod work;
 
 pub use engine::Engine;
 pub use layers::{
@@ -63,3 +64,4 @@ pub use requant::{Activation, MAX_SHIFT, Range, Requant, sum_bound};
 pub use residual::Residual;
 pub use simd::Level;
 pub use tensor::{QFormat, Shape, Tensor};
+pub use work::Work;

@@ -57,9 +57,11 @@ impl Shape {
             .ok_or(Error::Limit("tensor size"))
     }
 
-    /// Number of positions: `height · width`.
-    pub fn positions(&self) -> usize {
-        self.height * self.width
+    /// Number of values, `u64::MAX` if it is more: for estimates of work.
+    pub(crate) fn saturating_len(&self) -> u64 {
+        (self.height as u64)
+            .saturating_mul(self.width as u64)
+            .saturating_mul(self.channels as u64)
     }
 }
 

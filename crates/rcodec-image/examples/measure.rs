@@ -2,8 +2,10 @@
 //! prints sizes and speeds (megapixels per second of processor time):
 //!
 //! ```text
-//! cargo run --release -p rcodec-image --example measure -- [-e EFFORT] FILE...
+//! cargo run --release -p rcodec-image --example measure -- [-e EFFORT] [-n] FILE...
 //! ```
+//!
+//! `-n` leaves the decoding out.
 
 use rcodec_core::{
     Block, BlockSink, BlockSource, Budget, Codec, ColorType, DecodeContext, Effort, EncodeContext,
@@ -124,6 +126,7 @@ fn measure(
     samples: &Samples,
     effort: Effort,
     start: Instant,
+    decode: bool,
 ) -> Result<Total> {
     let media = MediaHeader::Image(header.clone());
     let begin_s = processor_seconds(start);
@@ -144,6 +147,15 @@ fn measure(
     let encode_s = processor_seconds(start) - begin_s;
     let bytes = blocks.0.iter().map(Vec::len).sum();
 
+    if !decode {
+        return Ok(Total {
+            bytes,
+            samples: samples.len(),
+            pixels: samples.len() / header.color.channels(),
+            encode_s,
+            decode_s: 0.0,
+        });
+    }
     let stream = StreamHeader {
         version: 1,
         codec: ImageLossless.info().id,
@@ -180,6 +192,7 @@ fn main() {
     let mut effort = Effort::default();
     let mut total = Total::default();
     let start = Instant::now();
+    let mut decode = true;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "-e" {
@@ -187,9 +200,13 @@ fn main() {
             effort = Effort::new(number.unwrap_or(0)).expect("an effort of 1-9");
             continue;
         }
+        if argument == "-n" {
+            decode = false;
+            continue;
+        }
         let bytes = std::fs::read(&argument).expect("a file");
         let (header, samples) = read_pnm(&bytes).expect("a PGM or PPM file");
-        let one = measure(&header, &samples, effort, start).expect("to code");
+        let one = measure(&header, &samples, effort, start, decode).expect("to code");
         let name = argument.rsplit('/').next().unwrap_or(&argument);
         one.print(name);
         total.add(&one);

@@ -8,8 +8,10 @@
 //! | 1 | photo | the channels' value maps, then the samples |
 //! | 2 | palette | the channels' value maps, the palette, then the indices |
 //! | 3 | fast | the channels' value maps, then residuals |
+//! | 4 | photo, large models | as photo |
 
 use crate::bitbuf::{BitReader, BitWriter};
+use crate::photo::Level;
 use crate::plane::Planes;
 use crate::values::ValueMap;
 use crate::{fast, palette, photo};
@@ -20,6 +22,7 @@ const MODE_STORED: u8 = 0;
 const MODE_PHOTO: u8 = 1;
 const MODE_PALETTE: u8 = 2;
 const MODE_FAST: u8 = 3;
+const MODE_PHOTO_LARGE: u8 = 4;
 
 /// Upper bound of the memory that models take.
 const TABLE_BYTES: u64 = if photo::TABLE_BYTES > palette::TABLE_BYTES {
@@ -81,10 +84,10 @@ impl GroupShape {
 /// The payload of a group: the smallest that the modes tried at `effort` give.
 pub(crate) fn encode_group(planes: &Planes, shape: GroupShape, effort: Effort) -> Vec<u8> {
     let mut best = Vec::new();
-    let coder = if effort.get() <= 3 {
-        MODE_FAST
-    } else {
-        MODE_PHOTO
+    let coder = match effort.get() {
+        0..=3 => MODE_FAST,
+        4..=6 => MODE_PHOTO,
+        _ => MODE_PHOTO_LARGE,
     };
     for mode in [MODE_PALETTE, coder] {
         // Encoders cannot fail; if one did, what is stored is still right.
@@ -144,7 +147,8 @@ fn encode_coded(planes: &Planes, shape: GroupShape, mode: u8) -> Result<Option<V
             }
         }
         MODE_FAST => fast::code(&mut coder, &mut mapped, &maps)?,
-        _ => photo::code(&mut coder, &mut mapped, &maps)?,
+        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut mapped, &maps, Level::Large)?,
+        _ => photo::code(&mut coder, &mut mapped, &maps, Level::Normal)?,
     }
     let mut payload = vec![mode];
     payload.extend(coder.finish());
@@ -166,7 +170,7 @@ pub(crate) fn decode_group(
     let _memory = budget.reserve(shape.decode_bytes(samples))?;
     match mode {
         MODE_STORED => decode_stored(payload, shape, rows as usize, samples),
-        MODE_PHOTO | MODE_PALETTE | MODE_FAST => {
+        MODE_PHOTO | MODE_PALETTE | MODE_FAST | MODE_PHOTO_LARGE => {
             let planes = decode_coded(body, shape, rows as usize, mode);
             Ok(planes.map_err(|e| e.offset_by(1))?.to_interleaved())
         }
@@ -204,7 +208,8 @@ fn decode_coded(body: &[u8], shape: GroupShape, rows: usize, mode: u8) -> Result
     match mode {
         MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
         MODE_FAST => fast::code(&mut coder, &mut planes, &maps)?,
-        _ => photo::code(&mut coder, &mut planes, &maps)?,
+        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut planes, &maps, Level::Large)?,
+        _ => photo::code(&mut coder, &mut planes, &maps, Level::Normal)?,
     }
     coder.finish()?;
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {

@@ -253,8 +253,9 @@ fn simple_pictures_are_small() {
     let header = header(300, 300, ColorType::Rgba, 8);
     for effort in EFFORTS {
         assert!(check(&header, &draw(&header, Content::Constant, 3), effort) < 32);
-        let most = if effort < 4 { 30_000 } else { 8_000 };
-        assert!(check(&header, &draw(&header, Content::Gradient, 3), effort) < most);
+        let most = if effort < 4 { 100_000 } else { 8_000 };
+        let size = check(&header, &draw(&header, Content::Gradient, 3), effort);
+        assert!(size < most, "{size} at effort {effort}");
     }
 }
 

@@ -58,6 +58,7 @@ impl Input {
         }
         let mut taken = from_pending;
         if taken < count {
+            buffer.reserve((count - taken).min(READ_BYTES));
             taken += self
                 .reader
                 .by_ref()

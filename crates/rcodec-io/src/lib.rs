@@ -12,6 +12,20 @@
 //! samples (animations, damaged files, exotic sample types) is given as bytes.
 //! [`create`] writes media in an [`OutputFormat`]; [`restore_format`] says which
 //! one a decoder should choose.
+//!
+//! | source | given as | comes back as |
+//! |---|---|---|
+//! | PNG, every kind | pixels, all chunks | PNG with the same pixels and chunks, not interlaced |
+//! | BMP, binary PNM, PAM, TIFF, not compressed | pixels | the same file |
+//! | lossless WebP, QOI | pixels, all chunks | the same format, pixels and chunks |
+//! | WAV, RF64, BW64: 8–32-bit integers, 32-bit float | samples | the same file |
+//! | anything else, damaged, animated, several pages | bytes | the same file |
+//! | JPEG, lossy WebP, other BMP, TIFF, PNM, with [`ReadOptions::pixels`] | pixels | PNG |
+//! | FLAC, with [`ReadOptions::transcode`] | samples | WAV with the same samples |
+//! | MP3, Vorbis, AAC, with [`ReadOptions::transcode`] | 16-bit samples | WAV |
+//!
+//! Files other than sound and bytes are read into memory whole; sound in bounded
+//! memory from a pipe, whatever its length.
 
 mod bytes;
 mod convert;

@@ -114,19 +114,19 @@ impl<'a> PixelWriter<'a> {
             (_, 8) => ExtendedColorType::Rgba8,
             _ => ExtendedColorType::Rgba16,
         };
-        let own = self.metadata.get_str(MetadataKey::SOURCE_FORMAT) == self.format.extension();
+        let same = self.metadata.get_str(MetadataKey::SOURCE_FORMAT) == self.format.extension();
         let private: Vec<&[u8]> = self
             .metadata
             .items
             .iter()
-            .filter(|item| own && item.key == MetadataKey::FORMAT_PRIVATE)
+            .filter(|item| same && item.key == MetadataKey::FORMAT_PRIVATE)
             .map(|item| &item.value[..])
             .collect();
         let nothing = Metadata::default();
-        let profiles = if own {
-            Profiles::new(&nothing, &nothing) // they are in the private items
-        } else {
+        let profiles = if private.is_empty() {
             Profiles::new(&self.metadata, tail)
+        } else {
+            Profiles::new(&nothing, &nothing) // they are in the private items
         };
         let shape = (to.width, to.height, color);
         let mut file = Cursor::new(Vec::new());

@@ -1,6 +1,7 @@
 //! Dropping metadata.
 
 use crate::png::filter_chunks;
+use crate::profile::Profiles;
 use rcodec_core::{Metadata, MetadataKey};
 
 /// PNG chunks that change how the pixels look: colour space, transparency,
@@ -13,6 +14,11 @@ const VISIBLE_CHUNKS: [&[u8; 4]; 8] = [
 /// times, an audio file's own header and chunks. What is written from it later
 /// is a fresh file of the same format.
 pub fn strip(metadata: &mut Metadata) {
+    // A WebP's colour profile stands among the chunks that go.
+    let profile = match metadata.get_str(MetadataKey::SOURCE_FORMAT) {
+        Some("webp") => Profiles::new(metadata, &Metadata::default()).icc(),
+        _ => None,
+    };
     metadata.items.retain(|item| {
         matches!(
             item.key,
@@ -25,6 +31,11 @@ pub fn strip(metadata: &mut Metadata) {
         }
     }
     metadata.items.retain(|item| !item.value.is_empty());
+    if let Some(profile) = profile
+        && metadata.get(MetadataKey::ICC).is_none()
+    {
+        metadata.push(MetadataKey::ICC, profile);
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Content, read, write};
 use image::DynamicImage;
+use proptest::prelude::*;
 use rcodec_core::{
     ColorType, Error, ImageHeader, ImageStrip, Media, MediaHeader, Metadata, MetadataKey, Samples,
 };
@@ -222,5 +223,57 @@ fn profiles_cross_formats() {
             assert_eq!(decoder.icc_profile().unwrap().as_deref(), Some(&icc[..]));
             assert_eq!(decoder.exif_metadata().unwrap().as_deref(), Some(&exif[..]));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Metadata that no reader of ours made ends in a file or in an error.
+    #[test]
+    fn any_metadata(
+        picture_number in 0usize..18,
+        format in 0usize..6,
+        named in any::<bool>(),
+        items in prop::collection::vec(
+            (
+                prop::sample::select(vec![16u64, 17, 18, 32, 48, 64]),
+                prop::collection::vec(any::<u8>(), 0..12),
+            ),
+            0..3,
+        ),
+        flags in any::<u8>(),
+    ) {
+        let mut content = pictures().swap_remove(picture_number);
+        let MediaHeader::Image(header) = &content.header else {
+            panic!("not a picture");
+        };
+        let formats = [
+            OutputFormat::Png,
+            OutputFormat::Pnm,
+            OutputFormat::Webp,
+            OutputFormat::Tiff,
+            OutputFormat::Bmp,
+            OutputFormat::Qoi,
+        ];
+        // A shape that suits, so that the layout's flags are believed.
+        let color = match header.color {
+            ColorType::Gray => 0u8,
+            ColorType::GrayAlpha => 1,
+            ColorType::Rgb => 2,
+            ColorType::Rgba => 3,
+            ColorType::Indexed => 4,
+        };
+        let shape = (header.bits - 1) | color << 4;
+        let format = formats[format];
+        if named {
+            content.metadata.push(MetadataKey::SOURCE_FORMAT, format.extension().unwrap());
+            content.metadata.push(MetadataKey::FORMAT_PRIVATE, [shape, flags, 7, 8, 9]);
+        }
+        for (key, value) in items {
+            content.metadata.push(MetadataKey(key), value.clone());
+            content.tail.push(MetadataKey(key), value);
+        }
+        let _ = write(&content, format);
     }
 }

@@ -128,6 +128,12 @@ impl<'a, R: BufRead> StreamDecoder<'a, R> {
     /// bytes deserve.
     pub fn open(src: R, context: DecodeContext<'a>) -> Result<Self> {
         let container = ContainerReader::open(src, context.budget.clone())?;
+        if let MediaHeader::Image(image) = &container.header().media {
+            let pixels = u64::from(image.width) * u64::from(image.height);
+            if pixels > context.budget.limits().max_pixels {
+                return Err(Error::Limit("pixels of a picture"));
+            }
+        }
         let decoder =
             registry::codec(container.header().codec)?.decoder(container.header(), context)?;
         Ok(StreamDecoder {

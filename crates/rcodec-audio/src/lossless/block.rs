@@ -7,6 +7,7 @@
 //! verbatim:          samples, interleaved, packed to the bits of the format
 //! predicted:
 //!   preset  1 byte   parameters of the prediction
+//!   form             of floats, if the format is float (`float`)
 //!   plans            one per channel (`structure`)
 //!   payload          for each coded channel in order: its set of levels if it
 //!                    is sparse, then its residuals; one range coder for all
@@ -16,14 +17,17 @@
 //! the earlier ones, what is still to come included.
 
 use super::bytes::{ByteReader, write_varint};
+use super::channel::{ChannelPass, Places};
+use super::decision_mixer::{DecisionMixer, MediumMixer, NarrowMixer, QuickMixer, WideMixer};
+use super::float::FloatForm;
 use super::packing;
 use super::predictor::{Plane, Predictor};
-use super::preset::Preset;
+use super::preset::{Mixing, Preset};
 use super::reference::{Magnitudes, choose_reference};
-use super::residual::{ResidualCoder, ResidualContext};
 use super::structure::{ChannelPlan, CodedPlan, LevelSet};
 use rcodec_core::{Budget, Error, Result, SampleFormat};
 use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
+use rcodec_fixed::Engine;
 
 const MODE_VERBATIM: u8 = 0;
 const MODE_PREDICTED: u8 = 1;
@@ -37,11 +41,6 @@ pub(crate) struct Layout {
     pub(crate) format: SampleFormat,
     /// Frames of every block but the last.
     pub(crate) block_frames: usize,
-}
-
-/// Floats as integers in the same order, so that near values stay near.
-fn swap_float_order(bits: i32) -> i32 {
-    bits ^ ((bits >> 31) & i32::MAX)
 }
 
 /// Encodes a block of interleaved samples that fit the format.
@@ -70,15 +69,16 @@ fn encode_predicted(samples: &[i32], layout: &Layout, preset: u8, mut out: Vec<u
         return Vec::new();
     };
     let frames = samples.len() / layout.channels;
+    let form = (layout.format == SampleFormat::Float32).then(|| FloatForm::choose(samples));
+    if let Some(form) = form {
+        form.write(&mut out);
+    }
     let mut planes = Vec::new();
     for channel in 0..layout.channels {
         let mut plane = Plane::new(frames);
         let source = samples.iter().skip(channel).step_by(layout.channels);
         for (to, &from) in plane.samples_mut().iter_mut().zip(source) {
-            *to = match layout.format {
-                SampleFormat::Float32 => swap_float_order(from),
-                SampleFormat::Int { .. } => from,
-            };
+            *to = form.map_or(from, |form| form.integer(from));
         }
         planes.push(plane);
     }
@@ -130,6 +130,7 @@ struct BlockCoder<'a> {
     frames: usize,
     /// Magnitudes of the residuals of channels that others refer to.
     magnitudes: Vec<Option<Magnitudes>>,
+    engine: Engine,
 }
 
 impl<'a> BlockCoder<'a> {
@@ -149,6 +150,7 @@ impl<'a> BlockCoder<'a> {
             plans,
             frames,
             magnitudes,
+            engine: Engine::new(),
         }
     }
 
@@ -178,137 +180,24 @@ impl<'a> BlockCoder<'a> {
         } else {
             None
         };
-        let places = Places {
-            min: plan.min,
-            max: plan.max,
-            set: set.as_ref(),
+        let pass = ChannelPass {
+            coder,
+            places: Places::new(plan.min, plan.max, set.as_ref()),
+            predictor: Predictor::new(self.preset, reference.is_some(), plan.history_shift),
+            own,
+            reference,
+            reference_magnitudes,
+            magnitudes: magnitudes.as_mut(),
+            frames: self.frames,
         };
-        let mut predictor = Predictor::new(self.preset, reference.is_some(), plan.history_shift);
-        let mut residuals = ResidualCoder::new();
-        for frame in 0..self.frames {
-            let prediction = predictor.predict(own, reference, frame);
-            let place = places.nearest(prediction.value_q8);
-            let context = ResidualContext {
-                reference_excess: reference_magnitudes.map_or(0, |m| m.excess(frame)),
-                offsets_q8: [
-                    place.offset_q8(prediction.value_q8),
-                    place.offset_q8(prediction.least_squares_q8),
-                    place.offset_q8(prediction.mixed_q8),
-                ],
-                can_fall: place.index > 0,
-                can_rise: place.index < places.last(),
-            };
-            let residual = places.index_of(own.get(frame)) - place.index;
-            let residual = residuals.code(coder, residual, &context)?;
-            let Some(level) = places.level(place.index + residual) else {
-                return Err(Error::malformed(coder.position(), "sample out of range"));
-            };
-            own.set(frame, level);
-            predictor.update(level);
-            if let Some(magnitudes) = &mut magnitudes {
-                magnitudes.push(residual.unsigned_abs());
-            }
-        }
+        match self.preset.mixing {
+            Mixing::Quick => self.engine.run(pass.with(QuickMixer::new())),
+            Mixing::Narrow => self.engine.run(pass.with(NarrowMixer::new())),
+            Mixing::Medium => self.engine.run(pass.with(MediumMixer::new())),
+            Mixing::Wide => self.engine.run(pass.with(WideMixer::new())),
+        }?;
         self.magnitudes[channel] = magnitudes;
         Ok(())
-    }
-}
-
-/// The levels that can occur, numbered from the lowest.
-struct Places<'a> {
-    min: i32,
-    max: i32,
-    set: Option<&'a LevelSet>,
-}
-
-/// A level near a prediction.
-struct Place {
-    index: i64,
-    level_q8: i64,
-    /// Distance of levels around it.
-    distance: i64,
-}
-
-impl Place {
-    /// By how much a prediction lies above this place, in places, Q8.
-    #[inline(always)]
-    fn offset_q8(&self, prediction_q8: i64) -> i32 {
-        let mut offset = prediction_q8 - self.level_q8;
-        if self.distance != 1 {
-            offset /= self.distance;
-        }
-        offset.clamp(-(1 << 30), 1 << 30) as i32
-    }
-}
-
-impl Places<'_> {
-    /// Number of the highest level.
-    #[inline(always)]
-    fn last(&self) -> i64 {
-        match self.set {
-            Some(set) => set.len() as i64 - 1,
-            None => i64::from(self.max) - i64::from(self.min),
-        }
-    }
-
-    /// The level nearest to a prediction.
-    #[inline(always)]
-    fn nearest(&self, prediction_q8: i64) -> Place {
-        let (min, max) = (i64::from(self.min), i64::from(self.max));
-        let level = ((prediction_q8 + 128) >> 8).clamp(min, max);
-        let Some(set) = self.set else {
-            return Place {
-                index: level - min,
-                level_q8: level << 8,
-                distance: 1,
-            };
-        };
-        let above = set.rank(level as i32);
-        let above_q8 = i64::from(set.level(above)) << 8;
-        if above == 0 {
-            return Place {
-                index: 0,
-                level_q8: above_q8,
-                distance: 1,
-            };
-        }
-        let below_q8 = i64::from(set.level(above - 1)) << 8;
-        let distance = (above_q8 - below_q8) >> 8;
-        if prediction_q8 - below_q8 < above_q8 - prediction_q8 {
-            Place {
-                index: above as i64 - 1,
-                level_q8: below_q8,
-                distance,
-            }
-        } else {
-            Place {
-                index: above as i64,
-                level_q8: above_q8,
-                distance,
-            }
-        }
-    }
-
-    /// The number of a level that can occur; of others (a decoder does not
-    /// know the level yet), any.
-    #[inline(always)]
-    fn index_of(&self, level: i32) -> i64 {
-        match self.set {
-            Some(set) => set.rank(level.clamp(self.min, self.max)) as i64,
-            None => i64::from(level) - i64::from(self.min),
-        }
-    }
-
-    /// The level of a number, if there is one.
-    #[inline(always)]
-    fn level(&self, index: i64) -> Option<i32> {
-        if index < 0 || index > self.last() {
-            return None;
-        }
-        Some(match self.set {
-            Some(set) => set.level(index as usize),
-            None => (i64::from(self.min) + index) as i32,
-        })
     }
 }
 
@@ -363,6 +252,10 @@ fn decode_predicted(
     let at = reader.at();
     let preset = Preset::by_number(reader.byte()?)
         .ok_or_else(|| Error::malformed(at, "number of a preset"))?;
+    let form = match layout.format {
+        SampleFormat::Float32 => Some(FloatForm::read(&mut reader)?),
+        SampleFormat::Int { .. } => None,
+    };
     let mut plans = Vec::new();
     let _plans_reservation = budget.reserve_for::<ChannelPlan>(layout.channels as u64)?;
     for _ in 0..layout.channels {
@@ -396,6 +289,13 @@ fn decode_predicted(
     for channel in 0..plans.len() {
         restore(&mut samples, layout, &plans, &planes, channel);
     }
+    if let Some(form) = form {
+        for sample in &mut samples {
+            *sample = form
+                .float(*sample)
+                .ok_or_else(|| Error::malformed(base, "sample that is not a float"))?;
+        }
+    }
     Ok(samples)
 }
 
@@ -408,18 +308,11 @@ fn restore(
     channel: usize,
 ) {
     let targets = samples.iter_mut().skip(channel).step_by(layout.channels);
-    let restored = |sample| match layout.format {
-        SampleFormat::Float32 => swap_float_order(sample),
-        SampleFormat::Int { .. } => sample,
-    };
     match &plans[channel] {
-        ChannelPlan::Constant(value) => {
-            let value = restored(*value);
-            targets.for_each(|target| *target = value);
-        }
+        ChannelPlan::Constant(value) => targets.for_each(|target| *target = *value),
         ChannelPlan::Coded(plan) => {
             for (target, &level) in targets.zip(planes[channel].samples()) {
-                *target = restored(plan.sample(level));
+                *target = plan.sample(level);
             }
         }
         ChannelPlan::Copy(other) => {

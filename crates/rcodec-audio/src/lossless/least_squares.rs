@@ -132,6 +132,7 @@ impl LeastSquares {
     }
 
     /// Brings the covariance up to date with the pending rows.
+    #[inline(always)]
     fn accumulate(&mut self) {
         let stride = self.stride;
         let interval = self.shape.interval;
@@ -162,6 +163,7 @@ impl LeastSquares {
 
     /// Cholesky factorisation and back substitution. Where the matrix is not
     /// positive definite in practice, the weights stay as they were.
+    #[inline(always)]
     fn solve(&mut self) {
         let (order, stride) = (self.order, self.stride);
         for j in 0..order {
@@ -196,6 +198,7 @@ impl LeastSquares {
     }
 
     /// Solves `U w = y`, where `y` is column `order` of the factor.
+    #[inline(always)]
     fn substitute(&mut self) {
         let (order, stride) = (self.order, self.stride);
         let mut solution = [0.0; MAX_STRIDE];

@@ -13,8 +13,11 @@
 
 mod block;
 mod bytes;
+mod channel;
+mod decision_mixer;
 mod decoder;
 mod encoder;
+mod float;
 mod jobs;
 mod least_squares;
 mod nlms;

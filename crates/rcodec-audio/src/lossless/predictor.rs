@@ -3,14 +3,15 @@
 //!
 //! ```text
 //! own past, reference channel ─▶ least squares ─┬───────────────▶ + ─▶ bias ─▶ prediction
-//!                                 what is left ─┴▶ NLMS cascade ─▶ mixer ┘
+//!                     │           what is left ─┴▶ NLMS cascade ─▶ mixer ┘
+//!                     └─▶ second least squares ─▶ difference ───────▶┘
 //! ```
 //!
 //! Predictions carry eight bits of fraction (Q8).
 
 use super::least_squares::LeastSquares;
 use super::nlms::Nlms;
-use super::preset::Preset;
+use super::preset::{Preset, RegressionShape};
 use super::stages::{Bias, FRACTION_BITS, MAX_STAGES, StageMixer};
 
 /// Zeros before and behind the samples of a plane, so that filters may look
@@ -70,12 +71,55 @@ pub(crate) struct Prediction {
     pub(crate) mixed_q8: i64,
 }
 
-/// Predicts the samples of one channel, one by one.
-pub(crate) struct Predictor {
+/// Least squares over a channel's past and a window of its reference.
+struct Regression {
     least_squares: LeastSquares,
     own_order: usize,
     reference_past: usize,
     reference_order: usize,
+}
+
+impl Regression {
+    fn new(shape: &RegressionShape, has_reference: bool) -> Self {
+        let (own_order, reference_order) = if has_reference {
+            (shape.own_order, shape.reference_order)
+        } else {
+            (shape.mono_order, 0)
+        };
+        Regression {
+            least_squares: LeastSquares::new(own_order + reference_order, shape.least_squares),
+            own_order,
+            reference_past: shape.reference_past,
+            reference_order,
+        }
+    }
+
+    /// The prediction of sample `frame`, Q8.
+    #[inline(always)]
+    fn predict_q8(&mut self, own: &Plane, reference: Option<&Plane>, frame: isize) -> i64 {
+        let regressors = self.least_squares.regressors();
+        let (from_own, from_reference) = regressors.split_at_mut(self.own_order);
+        let past = own.window(frame - self.own_order as isize, self.own_order);
+        for (x, &sample) in from_own.iter_mut().zip(past) {
+            *x = f64::from(sample);
+        }
+        if let Some(reference) = reference {
+            let window =
+                reference.window(frame - self.reference_past as isize, self.reference_order);
+            for (x, &sample) in from_reference.iter_mut().zip(window) {
+                *x = f64::from(sample);
+            }
+        }
+        // The cast saturates and turns NaN into 0.
+        let prediction_q8 = (self.least_squares.predict() * 256.0) as i64;
+        prediction_q8.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8)
+    }
+}
+
+/// Predicts the samples of one channel, one by one.
+pub(crate) struct Predictor {
+    regression: Regression,
+    second_regression: Option<Regression>,
     cascade: Vec<Nlms>,
     mixer: StageMixer,
     bias: Bias,
@@ -101,26 +145,20 @@ fn scale(value: i64, shift: i32) -> i64 {
 impl Predictor {
     /// A predictor at the start of a block. `history_shift` is within −8..=17.
     pub(crate) fn new(preset: &Preset, has_reference: bool, history_shift: i32) -> Self {
-        let (own_order, reference_past, reference_order) = if has_reference {
-            (
-                preset.own_order,
-                preset.reference_past,
-                preset.reference_order,
-            )
-        } else {
-            (preset.mono_order, 0, 0)
-        };
+        let second = preset.second_regression.as_ref();
         Predictor {
-            least_squares: LeastSquares::new(own_order + reference_order, preset.least_squares),
-            own_order,
-            reference_past,
-            reference_order,
+            regression: Regression::new(&preset.regression, has_reference),
+            second_regression: second.map(|shape| Regression::new(shape, has_reference)),
             cascade: preset
                 .cascade
                 .iter()
                 .map(|&shape| Nlms::new(shape))
                 .collect(),
-            mixer: StageMixer::new(preset.cascade.len(), preset.mixer_rate_q16),
+            mixer: StageMixer::new(
+                preset.cascade.len(),
+                usize::from(second.is_some()),
+                preset.mixer_rate_q16,
+            ),
             bias: Bias::new(),
             history_shift,
             prediction: Prediction::default(),
@@ -141,25 +179,14 @@ impl Predictor {
         frame: usize,
     ) -> Prediction {
         let frame = frame as isize;
-        let regressors = self.least_squares.regressors();
-        let (from_own, from_reference) = regressors.split_at_mut(self.own_order);
-        let past = own.window(frame - self.own_order as isize, self.own_order);
-        for (x, &sample) in from_own.iter_mut().zip(past) {
-            *x = f64::from(sample);
-        }
-        if let Some(reference) = reference {
-            let window =
-                reference.window(frame - self.reference_past as isize, self.reference_order);
-            for (x, &sample) in from_reference.iter_mut().zip(window) {
-                *x = f64::from(sample);
-            }
-        }
-        // The cast saturates and turns NaN into 0.
-        let first = (self.least_squares.predict() * 256.0) as i64;
-        let first = first.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
+        let first = self.regression.predict_q8(own, reference, frame);
         for (stage, filter) in self.stage_q8.iter_mut().zip(&self.cascade) {
             let history_q14 = i64::from(filter.predict_q14());
             *stage = scale(history_q14, self.history_shift + FRACTION_BITS as i32 - 14);
+        }
+        if let Some(regression) = &mut self.second_regression {
+            let second = regression.predict_q8(own, reference, frame);
+            self.stage_q8[self.cascade.len()] = second - first;
         }
         let mixed = first + self.mixer.mix(&self.stage_q8);
         let mixed = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
@@ -192,7 +219,10 @@ impl Predictor {
         self.bias.update(value_q8 - self.prediction.mixed_q8);
         let left_q8 = value_q8 - self.prediction.least_squares_q8;
         self.mixer.update(left_q8);
-        self.least_squares.update(f64::from(sample));
+        self.regression.least_squares.update(f64::from(sample));
+        if let Some(regression) = &mut self.second_regression {
+            regression.least_squares.update(f64::from(sample));
+        }
         let mut target_q8 = left_q8;
         let shift = -(FRACTION_BITS as i32) - self.history_shift;
         for (i, filter) in self.cascade.iter_mut().enumerate() {

@@ -5,15 +5,16 @@
 //! bucket where its median is expected: up while it is larger, or down while
 //! it is smaller. Each step is a binary decision; what a Laplace distribution
 //! says for several running means of the magnitudes, and what counters in
-//! several contexts have seen, goes through a mixer and an adaptive map. Then
+//! several contexts have seen, goes through a mixer ([`DecisionMixer`]). Then
 //! come the sign, the upper two bits within the bucket, each modelled, and the
 //! rest as it is.
 
+use super::decision_mixer::DecisionMixer;
 use super::residual_tables::{
-    BUCKETS, Decision, LaplaceTables, bucket_bounds, bucket_of, level_index,
+    BUCKETS, Decision, LEVELS, LaplaceTables, bucket_bounds, bucket_of, level_index,
 };
 use rcodec_core::Result;
-use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, Mixer, stretch};
+use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, squash, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit, code_raw_u64};
 
 /// What is known of a residual besides those before it.
@@ -44,6 +45,7 @@ struct Levels {
 }
 
 impl Levels {
+    #[inline(always)]
     fn update(&mut self, magnitude: u64) {
         let value = (magnitude as i64) << 16;
         self.last += (value - self.last) >> 1;
@@ -78,6 +80,7 @@ fn shared_scale(scale: usize) -> (usize, usize) {
 }
 
 impl CounterTable {
+    #[inline(always)]
     fn index(&self, decision: Decision, context: usize, bucket: usize) -> usize {
         (decision as usize * self.contexts + context) * RELATIVE_BUCKETS
             + bucket.min(RELATIVE_BUCKETS - 1)
@@ -93,7 +96,7 @@ impl CounterTable {
                 let level = level_of(context);
                 for bucket in 0..RELATIVE_BUCKETS {
                     let logit_q8 = tables.logit_q8(decision, level, bucket);
-                    let p1_q16 = rcodec_entropy::logistic::squash(logit_q8);
+                    let p1_q16 = squash(logit_q8);
                     counters.push(Counter::with_p1_q16(p1_q16, 6));
                 }
             }
@@ -102,16 +105,18 @@ impl CounterTable {
     }
 }
 
-/// Number of mixer inputs.
-const INPUTS: usize = 8;
-/// Number of counter tables.
-const TABLES: usize = 4;
+/// The most running means whose Laplace distribution is asked.
+const MAX_LAPLACE: usize = 5;
+/// The most counter tables.
+const MAX_TABLES: usize = 8;
+/// Inputs of the sign's mixer.
+const SIGN_INPUTS: usize = 8;
 /// Differences of levels, in half octaves, that contexts tell apart.
-const EXCESSES: usize = 13;
+pub(crate) const EXCESSES: usize = 13;
 /// Scales with two steps an octave.
 const COARSE_SCALES: usize = SCALES / 2;
 /// Distances from the start bucket that contexts tell apart.
-const DISTANCES: usize = 10;
+pub(crate) const DISTANCES: usize = 10;
 
 /// A difference of places on the scale as a context.
 #[inline(always)]
@@ -121,12 +126,13 @@ fn excess_context(excess: i32) -> usize {
 
 /// Codes the residuals of one channel.
 #[derive(Clone)]
-pub(crate) struct ResidualCoder {
+pub(crate) struct ResidualCoder<M> {
     laplace: &'static LaplaceTables,
     levels: Levels,
-    tables: [CounterTable; TABLES],
-    mixer: Mixer<INPUTS>,
-    maps: [Apm; 2],
+    /// The last two magnitudes, as places on the scale.
+    last_levels: [usize; 2],
+    tables: Vec<CounterTable>,
+    mixer: M,
     sign: SignCoder,
     upper_bit: Vec<Counter>,
     lower_bit: Vec<Counter>,
@@ -136,35 +142,35 @@ pub(crate) struct ResidualCoder {
 struct Walk {
     start: usize,
     /// Places on the scale of the Laplace inputs.
-    laplace_levels: [usize; 3],
+    laplace_levels: [usize; MAX_LAPLACE],
     /// For each table its context and the shift of buckets.
-    contexts: [(usize, usize); TABLES],
-    map_context: usize,
+    contexts: [(usize, usize); MAX_TABLES],
+    /// Contexts that select weights beside the distance.
+    mixer_contexts: [usize; 2],
 }
 
-impl ResidualCoder {
-    pub(crate) fn new() -> Self {
+impl<M: DecisionMixer> ResidualCoder<M> {
+    pub(crate) fn new(mixer: M) -> Self {
         let fine = CounterTable::new(SCALES, |scale| 2 * scale);
         let coarse = CounterTable::new(COARSE_SCALES * EXCESSES, |context| {
             let excess = (context % EXCESSES) as i32 - EXCESSES as i32 / 2;
             let level = (context / EXCESSES) as i32 * 4 + 2 * excess;
             level.clamp(0, 2 * SCALES as i32) as usize
         });
-        let rate = LearningRate::falling(1000, 150, 8);
+        let mut tables = vec![fine; 2];
+        tables.resize(M::TABLES, coarse);
+        let level = 32 << 16;
         ResidualCoder {
             laplace: LaplaceTables::shared(),
             levels: Levels {
-                last: 32 << 16,
-                fast: 32 << 16,
-                medium: 32 << 16,
-                slow: 32 << 16,
+                last: level,
+                fast: level,
+                medium: level,
+                slow: level,
             },
-            tables: [fine.clone(), fine, coarse.clone(), coarse],
-            mixer: Mixer::new(3 * DISTANCES, 65536 / 5, rate),
-            maps: [
-                Apm::new(3 * DISTANCES * 8, 255),
-                Apm::new(3 * DISTANCES * EXCESSES, 255),
-            ],
+            last_levels: [level_index(level); 2],
+            tables,
+            mixer,
             sign: SignCoder::new(),
             upper_bit: vec![Counter::with_p1_q16(31000, 20); 64],
             lower_bit: vec![Counter::with_p1_q16(31800, 20); 128],
@@ -188,6 +194,7 @@ impl ResidualCoder {
             negative = match (context.can_fall, context.can_rise) {
                 (true, false) => true,
                 (false, true) => false,
+                _ if !M::SIGNS => coder.code_bit(residual < 0, 1 << 15)?,
                 _ => self
                     .sign
                     .code(coder, residual < 0, low, self.levels.medium, context)?,
@@ -196,6 +203,8 @@ impl ResidualCoder {
         let magnitude =
             low + self.code_within(coder, magnitude.wrapping_sub(low), bits, bucket, &walk)?;
         self.levels.update(magnitude);
+        let level = level_index((magnitude as i64) << 16);
+        self.last_levels = [level, self.last_levels[0]];
         self.sign.update_history(bucket > 0, negative);
         Ok(if negative {
             -(magnitude as i64)
@@ -204,7 +213,7 @@ impl ResidualCoder {
         })
     }
 
-    /// Running means on the logarithmic scale: fast to slow.
+    /// The contexts of the next sample.
     #[inline(always)]
     fn begin_walk(&self, context: &ResidualContext) -> Walk {
         let last = level_index(self.levels.last);
@@ -212,30 +221,40 @@ impl ResidualCoder {
         let medium = level_index(self.levels.medium);
         let slow = level_index(self.levels.slow);
         let blend = level_index((self.levels.fast + self.levels.medium) >> 1);
-        let by_reference = (slow as i32 + context.reference_excess)
-            .clamp(0, super::residual_tables::LEVELS as i32 - 1)
-            as usize;
+        let by_reference = slow as i32 + context.reference_excess;
+        let by_reference = by_reference.clamp(0, LEVELS as i32 - 1) as usize;
+        let excess = |level: usize, over: usize| excess_context(level as i32 - over as i32);
+        let fast_excess = excess(fast, slow);
+        let reference_excess = excess(by_reference, slow);
+        let last_excess = excess(last, blend);
         let (fine_fast, fast_shift) = shared_scale(fast / 2);
         let (fine_medium, medium_shift) = shared_scale(medium / 2);
-        let (coarse_slow, slow_shift) = shared_scale(slow / 2);
-        let (coarse_last, last_shift) = shared_scale(blend / 2);
-        let fast_excess = excess_context(fast as i32 - slow as i32);
-        let reference_excess = excess_context(by_reference as i32 - slow as i32);
-        let last_excess = excess_context(last as i32 - blend as i32);
-        Walk {
+        let coarse = |level: usize, excess: usize| {
+            let (scale, shift) = shared_scale(level / 2);
+            (scale / 2 * EXCESSES + excess, shift)
+        };
+        let mut walk = Walk {
             start: self.laplace.start(blend),
-            laplace_levels: [fast, medium, by_reference],
-            contexts: [
-                (fine_fast, fast_shift),
-                (fine_medium, medium_shift),
-                (coarse_slow / 2 * EXCESSES + fast_excess, slow_shift),
-                (
-                    coarse_last / 2 * EXCESSES + (last_excess + reference_excess) / 2,
-                    last_shift,
-                ),
-            ],
-            map_context: reference_excess,
+            laplace_levels: [fast, medium, by_reference, slow, blend],
+            contexts: [(0, 0); MAX_TABLES],
+            mixer_contexts: [0, reference_excess],
+        };
+        walk.contexts[0] = (fine_fast, fast_shift);
+        walk.contexts[1] = (fine_medium, medium_shift);
+        walk.contexts[2] = coarse(slow, fast_excess);
+        walk.contexts[3] = coarse(blend, (last_excess + reference_excess) / 2);
+        if M::TABLES > 4 {
+            // Where the stages disagree, the residual is likely to be large.
+            let spread_q8 = context.offsets_q8[0].abs_diff(context.offsets_q8[1]);
+            let spread_excess = excess(level_index(i64::from(spread_q8) << 8), medium);
+            let half_excess = |level: usize| excess_context((level as i32 - medium as i32) / 2);
+            walk.contexts[4] = coarse(medium, spread_excess);
+            walk.contexts[5] = coarse(fast, reference_excess);
+            walk.contexts[6] = coarse(medium, half_excess(self.last_levels[0]));
+            walk.contexts[7] = coarse(medium, half_excess(self.last_levels[1]));
+            walk.mixer_contexts[0] = spread_excess;
         }
+        walk
     }
 
     /// Walks to the bucket.
@@ -270,30 +289,28 @@ impl ResidualCoder {
         at: usize,
         walk: &Walk,
     ) -> Result<bool> {
-        let mut inputs = Inputs::<INPUTS>::new();
-        for (i, &level) in walk.laplace_levels.iter().enumerate() {
-            inputs.set(i, self.laplace.logit_q8(decision, level, at));
+        for (i, &level) in walk.laplace_levels.iter().enumerate().take(M::LAPLACE) {
+            self.mixer
+                .set(i, self.laplace.logit_q8(decision, level, at));
         }
-        let mut indices = [0; TABLES];
-        for (i, index) in indices.iter_mut().enumerate() {
+        let mut indices = [0; MAX_TABLES];
+        for (i, table) in self.tables.iter().enumerate().take(M::TABLES) {
             let (context, shift) = walk.contexts[i];
-            let table = &self.tables[i];
-            *index = table.index(decision, context, at.saturating_sub(shift));
-            inputs.set(3 + i, stretch(table.counters[*index].p1_q16()));
+            indices[i] = table.index(decision, context, at.saturating_sub(shift));
+            self.mixer
+                .set(M::LAPLACE + i, stretch(table.counters[indices[i]].p1_q16()));
         }
-        inputs.set(7, 256);
         let distance = at.abs_diff(walk.start).min(DISTANCES - 1);
-        let set = decision as usize * DISTANCES + distance;
-        let mixed_q8 = self.mixer.mix(&inputs, set);
-        let first = self.maps[0].refine(mixed_q8, set * 8 + (walk.laplace_levels[1] & 7));
-        let second = self.maps[1].refine(mixed_q8, set * EXCESSES + walk.map_context);
-        let p1_q16 = (2 * self.mixer.p1_q16() + first + second) >> 2;
+        let first = decision as usize;
+        let p1_q16 = self.mixer.mix([
+            first * DISTANCES + distance,
+            first * EXCESSES + walk.mixer_contexts[0],
+            first * EXCESSES + walk.mixer_contexts[1],
+        ]);
         let bit = coder.code_bit(bit, p1_q16)?;
-        self.mixer.update(&inputs, bit);
-        self.maps[0].update(bit);
-        self.maps[1].update(bit);
-        for (i, index) in indices.into_iter().enumerate() {
-            self.tables[i].counters[index].update(bit);
+        self.mixer.update(bit);
+        for (i, table) in self.tables.iter_mut().enumerate().take(M::TABLES) {
+            table.counters[indices[i]].update(bit);
         }
         Ok(bit)
     }
@@ -328,7 +345,7 @@ impl ResidualCoder {
 /// before.
 #[derive(Clone)]
 struct SignCoder {
-    mixer: Mixer<INPUTS>,
+    mixer: Mixer<SIGN_INPUTS>,
     by_history: Vec<Counter>,
     by_magnitude: Vec<Counter>,
     /// The last signs, two bits each: 0 none, 1 positive, 2 negative.
@@ -354,7 +371,7 @@ impl SignCoder {
         mean_q16: i64,
         context: &ResidualContext,
     ) -> Result<bool> {
-        let mut inputs = Inputs::<INPUTS>::new();
+        let mut inputs = Inputs::<SIGN_INPUTS>::new();
         // Under a Laplace distribution of scale s around an offset d, the
         // odds of +m to -m are e^(2 min(d, m) / s).
         let scale_q8 = (mean_q16 >> 8) + 64;

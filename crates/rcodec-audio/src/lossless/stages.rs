@@ -3,8 +3,8 @@
 /// Bits of fraction of predictions.
 pub(crate) const FRACTION_BITS: u32 = 8;
 
-/// The most stages a cascade may have.
-pub(crate) const MAX_STAGES: usize = 4;
+/// The most inputs that the mixer may have.
+pub(crate) const MAX_STAGES: usize = 5;
 
 /// Weighs the predictions of the cascade by sign-LMS with steps normalised by
 /// each input's mean magnitude.
@@ -19,10 +19,14 @@ pub(crate) struct StageMixer {
 }
 
 impl StageMixer {
-    pub(crate) fn new(stages: usize, rate_q16: i64) -> Self {
+    /// A mixer of `cascade` inputs that begin with a weight of 1, and `others`
+    /// that begin with 0.
+    pub(crate) fn new(cascade: usize, others: usize, rate_q16: i64) -> Self {
+        let mut weights_q16 = [0; MAX_STAGES];
+        weights_q16[..cascade].fill(1 << 16);
         StageMixer {
-            stages,
-            weights_q16: [1 << 16; MAX_STAGES],
+            stages: cascade + others,
+            weights_q16,
             levels_q12: [0; MAX_STAGES],
             inputs_q8: [0; MAX_STAGES],
             mixed_q8: 0,

@@ -62,10 +62,44 @@ impl Apm {
     /// Learns the bit that came after the last [`refine`](Self::refine).
     #[inline(always)]
     pub fn update(&mut self, bit: bool) {
-        let target_q22 = if bit { 0x3f_ffff } else { 0 };
         let row = &mut self.points[self.context];
         for point in &mut row[self.low_point..self.low_point + 2] {
-            *point = counted_update(*point, target_q22, self.limit);
+            *point = counted_update(*point, bit, self.limit);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logistic::{STRETCH_MAX_Q8, stretch};
+
+    #[test]
+    fn a_new_map_changes_little() {
+        let mut apm = Apm::new(2, 255);
+        for x_q8 in -STRETCH_MAX_Q8..=STRETCH_MAX_Q8 {
+            // A chord of the logistic function between two points.
+            let refined = apm.refine(x_q8, 1);
+            assert!(refined.abs_diff(squash(x_q8)) < 400, "{x_q8}: {refined}");
+        }
+        assert!((1..=65535).contains(&apm.refine(i32::MIN / 2, 0)));
+        assert!((1..=65535).contains(&apm.refine(i32::MAX / 2, 9)));
+    }
+
+    #[test]
+    fn a_map_learns_what_predictions_are_worth() {
+        let mut apm = Apm::new(2, 255);
+        // Said to be 60%, true 9 times of 10 in context 1, never in context 0.
+        let x_q8 = stretch(39_322);
+        for i in 0..2000 {
+            apm.refine(x_q8, 1);
+            apm.update(i % 10 != 0);
+            apm.refine(x_q8, 0);
+            apm.update(false);
+        }
+        assert!(apm.refine(x_q8, 1).abs_diff(58_982) < 1500);
+        assert!(apm.refine(x_q8, 0) < 100);
+        // Other predictions keep what they were.
+        assert_eq!(apm.refine(-2000, 1), Apm::new(1, 255).refine(-2000, 0));
     }
 }

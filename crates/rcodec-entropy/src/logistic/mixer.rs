@@ -91,17 +91,19 @@ struct WeightSet<const N: usize> {
 
 impl<const N: usize> WeightSet<N> {
     /// Sum of weights times inputs in Q20, modulo 2^32.
-    #[inline(always)]
+    ///
+    /// Not inlined, because among other code the compiler does not find that
+    /// this is `pmaddwd`, which is worth far more than a call.
+    #[inline(never)]
     fn dot_q20(&self, x: &[i16; N]) -> i32 {
-        let mut sum = 0i32;
-        for (&w, &x) in self.high.iter().zip(x) {
-            sum = sum.wrapping_add(i32::from(w) * i32::from(x));
-        }
-        sum
+        let products = self.high.iter().zip(x);
+        products.fold(0, |sum, (&w, &x)| {
+            i32::wrapping_add(sum, i32::from(w) * i32::from(x))
+        })
     }
 
     /// Adds `x * step` to the weights, saturating at ±8.0.
-    #[inline(always)]
+    #[inline(never)]
     fn learn(&mut self, x: &[i16; N], step_q20: i16) {
         for ((high, low), &x) in self.high.iter_mut().zip(&mut self.low).zip(x) {
             let delta_q28 = i32::from(x) * i32::from(step_q20);
@@ -194,4 +196,111 @@ impl<const N: usize> Mixer<N> {
 fn decayed(rate_q26: u32, last_q26: u32, shift: u32) -> u32 {
     let distance = rate_q26 as i32 - last_q26 as i32;
     (rate_q26 as i32 - (distance >> shift)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logistic::stretch;
+    use proptest::prelude::*;
+
+    fn weights_q28<const N: usize>(set: &WeightSet<N>) -> Vec<i64> {
+        let halves = set.high.iter().zip(&set.low);
+        halves
+            .map(|(&high, &low)| i64::from(high) << 16 | i64::from(low))
+            .collect()
+    }
+
+    proptest! {
+        /// The arithmetic in halves is that of whole weights.
+        #[test]
+        fn halves_add_up(
+            high in prop::array::uniform8(prop_oneof![any::<i16>(), Just(i16::MAX), Just(i16::MIN)]),
+            low in prop::array::uniform8(any::<u16>()),
+            x in prop::array::uniform8(-2815..=2815i16),
+            step in any::<i16>(),
+        ) {
+            let mut set = WeightSet { high, low };
+            let before = weights_q28(&set);
+            let dot: i64 = high.iter().zip(&x).map(|(&w, &x)| i64::from(w) * i64::from(x)).sum();
+            prop_assert_eq!(set.dot_q20(&x), dot as i32);
+            set.learn(&x, step);
+            for (i, after) in weights_q28(&set).into_iter().enumerate() {
+                let sum = before[i] + i64::from(x[i]) * i64::from(step);
+                // At the ends the upper half saturates and the lower does not.
+                let (least, most) = (-1i64 << 31, (1i64 << 31) - 1);
+                if (least..=most).contains(&sum) {
+                    prop_assert_eq!(after, sum);
+                } else {
+                    prop_assert_eq!(after >> 16, sum.clamp(least, most) >> 16);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mixer_is_a_gradient_step() {
+        // One step compared with the formula in floats.
+        let mut mixer = Mixer::<8>::new(3, 20_000, LearningRate::constant(500));
+        let mut inputs = Inputs::new();
+        for (i, p) in [60_000, 30_000, 1000, 65_000].into_iter().enumerate() {
+            inputs.set(i, stretch(p));
+        }
+        let x: Vec<f64> = inputs
+            .values()
+            .iter()
+            .map(|&x| f64::from(x) / 256.0)
+            .collect();
+        let dot: f64 = x.iter().map(|x| x * 20_000.0 / 65536.0).sum();
+        let predicted = f64::from(mixer.mix(&inputs, 1)) / 256.0;
+        assert!((predicted - dot).abs() < 0.01, "{predicted} {dot}");
+        let p = 1.0 / (1.0 + (-dot).exp());
+        assert!((f64::from(mixer.p1_q16()) / 65536.0 - p).abs() < 0.005);
+        mixer.update(&inputs, true);
+        let learned = weights_q28(&mixer.sets[1]);
+        for (x, weight) in x.iter().zip(learned) {
+            let exact = 20_000.0 / 65536.0 + x * (1.0 - p) * 500.0 / 65536.0;
+            let off = weight as f64 / f64::from(1 << 28) - exact;
+            assert!(off.abs() < 2e-4, "{off}");
+        }
+        // The other sets did not learn.
+        assert!(
+            weights_q28(&mixer.sets[0])
+                .iter()
+                .all(|&w| w == 20_000 << 12)
+        );
+    }
+
+    #[test]
+    fn rates_fall_to_the_last() {
+        let rate = LearningRate::falling(1000, 100, 4);
+        let mut mixer = Mixer::<8>::new(1, 0, rate);
+        for i in 0..500 {
+            let now = mixer.rates_q26[0] >> 10;
+            let exact = 100.0 + 900.0 * (15.0f64 / 16.0).powi(i);
+            assert!((f64::from(now) - exact).abs() < 2.0, "{i}: {now} {exact}");
+            mixer.update(&Inputs::new(), true);
+        }
+        let limited = LearningRate::falling(u32::MAX, 5000, 99);
+        assert_eq!(limited, LearningRate::falling(2047, 2047, 20));
+    }
+
+    #[test]
+    fn contexts_beyond_the_last_use_the_last() {
+        let mut mixer = Mixer::<8>::new(0, 1 << 16, LearningRate::constant(9));
+        assert_eq!(mixer.sets(), 1);
+        assert_eq!(mixer.mix(&Inputs::new(), usize::MAX), 0);
+    }
+
+    #[test]
+    fn extreme_inputs_saturate() {
+        let mut mixer = Mixer::<16>::new(1, 1 << 16, LearningRate::constant(2047));
+        let mut inputs = Inputs::new();
+        (0..16).for_each(|i| inputs.set(i, if i % 2 == 0 { i32::MAX } else { i32::MIN }));
+        for i in 0..100_000 {
+            mixer.mix(&inputs, 0);
+            mixer.update(&inputs, i % 5000 < 2500);
+        }
+        assert!(mixer.mix(&inputs, 0).abs() <= STRETCH_MAX_Q8);
+    }
 }

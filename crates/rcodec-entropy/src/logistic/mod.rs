@@ -91,8 +91,8 @@ static STRETCH: [i16; STRETCH_LEN] = {
 /// `ln(p / (1 - p))` in Q8 of a probability of 1..=65535 of 65536, within
 /// ±[`STRETCH_MAX_Q8`].
 ///
-/// Exact to the last bit for probabilities under 1/32 and over 31/32, to
-/// 1/32 of a nat at worst between them... see the tests for the bounds.
+/// Rounded to the nearest for probabilities under 1/32 and over 31/32; between
+/// them, 16 neighbours share a value, which is off by at most 1/256.
 #[inline(always)]
 pub fn stretch(p_q16: u32) -> i32 {
     let p = p_q16.min(65536);
@@ -112,4 +112,52 @@ pub fn stretch(p_q16: u32) -> i32 {
 pub fn squash(x_q8: i32) -> u32 {
     let x = x_q8.clamp(-STRETCH_MAX_Q8, STRETCH_MAX_Q8);
     u32::from(SQUASH[(x + STRETCH_MAX_Q8) as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logit_q8(p_q16: u32) -> f64 {
+        let p = f64::from(p_q16) / 65536.0;
+        (p / (1.0 - p)).ln() * 256.0
+    }
+
+    #[test]
+    fn stretch_is_the_log_odds() {
+        for p_q16 in 1..65536u32 {
+            let off = f64::from(stretch(p_q16)) - logit_q8(p_q16).clamp(-2815.0, 2815.0);
+            let bound = if p_q16.min(65536 - p_q16) < 2048 {
+                0.51
+            } else {
+                1.6
+            };
+            assert!(off.abs() < bound, "{p_q16}: {off}");
+            assert_eq!(stretch(p_q16), -stretch(65536 - p_q16), "{p_q16}");
+        }
+        assert_eq!(stretch(0), -STRETCH_MAX_Q8);
+        assert_eq!(stretch(1), -STRETCH_MAX_Q8);
+        assert_eq!(stretch(65535), STRETCH_MAX_Q8);
+        assert_eq!(stretch(u32::MAX), STRETCH_MAX_Q8);
+        assert_eq!(stretch(1 << 15), 0);
+    }
+
+    #[test]
+    fn squash_is_the_logistic_function() {
+        for x in -STRETCH_MAX_Q8..=STRETCH_MAX_Q8 {
+            let exact = 65536.0 / (1.0 + (-f64::from(x) / 256.0).exp());
+            let off = f64::from(squash(x)) - exact;
+            assert!(off.abs() < 0.501, "{x}: {off}");
+            assert_eq!(squash(x) + squash(-x), 65536);
+        }
+        assert_eq!(squash(0), 1 << 15);
+        assert_eq!(squash(i32::MAX), 65535);
+        assert_eq!(squash(i32::MIN), 1);
+    }
+
+    #[test]
+    fn both_rise() {
+        assert!((2..65536).all(|p| stretch(p - 1) <= stretch(p)));
+        assert!((1 - STRETCH_MAX_Q8..=STRETCH_MAX_Q8).all(|x| squash(x - 1) <= squash(x)));
+    }
 }

@@ -1,7 +1,8 @@
 //! Depthwise convolution: every channel by itself.
 //!
-//! Taps are taken in pairs: two input vectors are interleaved, and one
-//! multiply-add of pairs serves both.
+//! The inputs under one column of the window are interleaved in vertical
+//! pairs, so that one multiply-add of pairs serves two taps. At stride 1 each
+//! column is loaded once and added to all the outputs whose windows it is in.
 
 use super::sink::Clip;
 use crate::requant::Activation;
@@ -12,8 +13,8 @@ use crate::simd::{Isa, Kernel, LANES_I16};
 /// by.
 const POSITIONS_PER_PASS: usize = 32;
 
-/// A run of outputs of one row; `TAPS` rows of `TAPS` taps, `PAIRS` being half
-/// of the taps, rounded up.
+/// A run of outputs of one row; windows have `TAPS` rows and columns, and
+/// `PAIRS` is half of `TAPS`, rounded up.
 pub(crate) struct Depthwise<'a, const TAPS: usize, const PAIRS: usize> {
     /// The input rows of the window, each beginning at the first output's
     /// leftmost tap.
@@ -41,7 +42,7 @@ impl<const TAPS: usize, const PAIRS: usize> Kernel for Depthwise<'_, TAPS, PAIRS
         if positions == 0 {
             return;
         }
-        assert!(TAPS * TAPS <= 2 * PAIRS);
+        assert!(PAIRS == TAPS.div_ceil(2));
         let reach = ((positions - 1) * self.stride + TAPS) * self.channels;
         assert!(self.rows.iter().all(|row| row.len() >= reach));
         assert!(self.weights.len() >= TAPS * TAPS * self.channels);
@@ -49,80 +50,171 @@ impl<const TAPS: usize, const PAIRS: usize> Kernel for Depthwise<'_, TAPS, PAIRS
         while first < positions {
             let end = positions.min(first + POSITIONS_PER_PASS);
             let mut channel = 0;
-            while channel < self.channels {
-                self.run(isa, first, end, channel);
+            while channel + LANES_I16 <= self.channels {
+                self.run::<I, true>(isa, first, end, channel);
                 channel += LANES_I16;
+            }
+            if channel < self.channels {
+                self.run::<I, false>(isa, first, end, channel);
             }
             first = end;
         }
     }
 }
 
+/// Two vectors of pairs, or of sums, in split order.
+type Split<V> = (V, V);
+
 impl<const TAPS: usize, const PAIRS: usize> Depthwise<'_, TAPS, PAIRS> {
-    /// Outputs `first..end`, up to 32 channels from `channel`.
+    /// Outputs `first..end` of 32 channels from `channel` on, or (`!FULL`) of
+    /// the last few.
     #[inline(always)]
-    fn run<I: Isa>(&mut self, isa: I, first: usize, end: usize, channel: usize) {
+    #[allow(clippy::needless_range_loop)]
+    fn run<I: Isa, const FULL: bool>(&mut self, isa: I, first: usize, end: usize, channel: usize) {
         let channels = self.channels;
-        let width = LANES_I16.min(channels - channel);
-        let zero = isa.splat16(0);
+        let width = if FULL { LANES_I16 } else { channels - channel };
         let clip = Clip::new(isa, self.activation);
         let start = isa.load32_split(&self.start[channel..channel + width]);
         let shift = isa.load32_split(&self.shift[channel..channel + width]);
-        let mut weights = [(zero, zero); PAIRS];
-        for (pair, weights) in weights.iter_mut().enumerate() {
-            let tap = |tap: usize| &self.weights[tap * channels + channel..][..width];
-            let a = isa.load16(tap(2 * pair));
-            let b = if 2 * pair + 1 < TAPS * TAPS {
-                isa.load16(tap(2 * pair + 1))
-            } else {
-                zero
+        let zero = isa.splat16(0);
+        let mut weights = [[(zero, zero); PAIRS]; TAPS];
+        for column in 0..TAPS {
+            let tap = |row: usize| {
+                let at = (row * TAPS + column) * channels + channel;
+                isa.load16(&self.weights[at..at + width])
             };
-            *weights = isa.interleave(a, b);
+            for pair in 0..PAIRS {
+                let below = 2 * pair + 1;
+                let below = if below < TAPS { tap(below) } else { zero };
+                weights[column][pair] = isa.interleave(tap(2 * pair), below);
+            }
         }
-        for position in first..end {
-            let (mut lo, mut hi) = start;
-            for (pair, weights) in weights.iter().enumerate() {
-                // SAFETY: `position < positions` and the tap is one of
-                // `TAPS * TAPS`: `call` has asserted that the rows reach the
-                // last tap of the last position.
-                let (a, b) = unsafe {
-                    let a = self.tap(position, 2 * pair, channel, width);
-                    let b = if 2 * pair + 1 < TAPS * TAPS {
-                        isa.load16(self.tap(position, 2 * pair + 1, channel, width))
-                    } else {
-                        zero
+        let finish = Finish {
+            clip,
+            shift,
+            channel,
+            width,
+        };
+        if self.stride != 1 {
+            for position in first..end {
+                let mut sums = start;
+                for column in 0..TAPS {
+                    // SAFETY: a column of an output's window; `call` has
+                    // asserted that the rows reach it.
+                    let x = unsafe {
+                        self.column::<I, FULL>(isa, position * self.stride + column, channel)
                     };
-                    (isa.load16(a), b)
-                };
-                let x = isa.interleave(a, b);
-                lo = isa.dot16(lo, x.0, weights.0);
-                hi = isa.dot16(hi, x.1, weights.1);
-            }
-            let sums = (isa.srav32(lo, shift.0), isa.srav32(hi, shift.1));
-            let mut y = clip.apply(isa, isa.narrow_split(sums));
-            let at = position * channels + channel;
-            let out = &mut self.out[at..at + width];
-            match &self.residual {
-                Residual::None => {}
-                Residual::Add(values) => {
-                    y = isa.add_sat16(y, isa.load16(&values[at..at + width]));
+                    sums = dot(isa, sums, &x, &weights[column]);
                 }
-                Residual::Accumulate => y = isa.add_sat16(y, isa.load16(out)),
+                finish.store(isa, sums, position, channels, &self.residual, self.out);
             }
-            isa.store16(y, out);
+            return;
+        }
+        // `sums[t]` belongs to output `column - (TAPS - 1) + t`.
+        let mut sums = [start; TAPS];
+        for column in first..end + TAPS - 1 {
+            // SAFETY: as above.
+            let x = unsafe { self.column::<I, FULL>(isa, column, channel) };
+            for t in 0..TAPS {
+                sums[t] = dot(isa, sums[t], &x, &weights[TAPS - 1 - t]);
+            }
+            if column + 1 >= first + TAPS {
+                let position = column + 1 - TAPS;
+                finish.store(isa, sums[0], position, channels, &self.residual, self.out);
+            }
+            for t in 1..TAPS {
+                sums[t - 1] = sums[t];
+            }
+            sums[TAPS - 1] = start;
         }
     }
 
-    /// `width` channels under a tap.
+    /// The inputs under a column, in vertical pairs.
     ///
     /// # Safety
-    /// `position` is one of the outputs, `tap < TAPS * TAPS` and `channel +
-    /// width <= channels`; `call` has asserted the rows' reach.
+    /// The rows have the column, and 32 channels (or, if `!FULL`, at least
+    /// one) from `channel` on.
     #[inline(always)]
-    unsafe fn tap(&self, position: usize, tap: usize, channel: usize, width: usize) -> &[i16] {
-        let column = position * self.stride + tap % TAPS;
+    #[allow(clippy::needless_range_loop)]
+    unsafe fn column<I: Isa, const FULL: bool>(
+        &self,
+        isa: I,
+        column: usize,
+        channel: usize,
+    ) -> [Split<I::I16>; PAIRS] {
         let at = column * self.channels + channel;
-        // SAFETY: `at + width <= ((positions - 1) * stride + TAPS) * channels`.
-        unsafe { self.rows[tap / TAPS].get_unchecked(at..at + width) }
+        let width = if FULL {
+            LANES_I16
+        } else {
+            self.channels - channel
+        };
+        let zero = isa.splat16(0);
+        let mut x = [(zero, zero); PAIRS];
+        for pair in 0..PAIRS {
+            // SAFETY: the caller's promise.
+            let (above, below) = unsafe {
+                let above = self.rows[2 * pair].get_unchecked(at..at + width);
+                let below = match self.rows.get(2 * pair + 1) {
+                    Some(row) => isa.load16(row.get_unchecked(at..at + width)),
+                    None => zero,
+                };
+                (isa.load16(above), below)
+            };
+            x[pair] = isa.interleave(above, below);
+        }
+        x
+    }
+}
+
+/// Adds the products of one column.
+#[inline(always)]
+fn dot<I: Isa, const PAIRS: usize>(
+    isa: I,
+    mut sums: Split<I::I32>,
+    x: &[Split<I::I16>; PAIRS],
+    weights: &[Split<I::I16>; PAIRS],
+) -> Split<I::I32> {
+    for (x, w) in x.iter().zip(weights) {
+        sums.0 = isa.dot16(sums.0, x.0, w.0);
+        sums.1 = isa.dot16(sums.1, x.1, w.1);
+    }
+    sums
+}
+
+/// What is done with the sums of a run.
+struct Finish<I: Isa> {
+    clip: Clip<I>,
+    shift: Split<I::I32>,
+    channel: usize,
+    width: usize,
+}
+
+impl<I: Isa> Finish<I> {
+    /// Requantises the sums of a position and stores them.
+    #[inline(always)]
+    fn store(
+        &self,
+        isa: I,
+        sums: Split<I::I32>,
+        position: usize,
+        channels: usize,
+        residual: &Residual<'_>,
+        out: &mut [i16],
+    ) {
+        let sums = (
+            isa.srav32(sums.0, self.shift.0),
+            isa.srav32(sums.1, self.shift.1),
+        );
+        let mut y = self.clip.apply(isa, isa.narrow_split(sums));
+        let at = position * channels + self.channel;
+        let out = &mut out[at..at + self.width];
+        match residual {
+            Residual::None => {}
+            Residual::Add(values) => {
+                y = isa.add_sat16(y, isa.load16(&values[at..at + self.width]));
+            }
+            Residual::Accumulate => y = isa.add_sat16(y, isa.load16(out)),
+        }
+        isa.store16(y, out);
     }
 }

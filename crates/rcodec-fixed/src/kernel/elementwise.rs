@@ -4,17 +4,23 @@ use super::sink::{Clip, gate};
 use crate::requant::{Activation, rounding};
 use crate::simd::{Isa, Kernel, LANES_I16};
 
-/// A vector's worth of `values` from `at` on; fewer at the end.
-#[inline(always)]
-fn lanes<T>(values: &[T], at: usize) -> &[T] {
-    &values[at..values.len().min(at + LANES_I16)]
-}
-
-/// As [`lanes`].
-#[inline(always)]
-fn lanes_mut<T>(values: &mut [T], at: usize) -> &mut [T] {
-    let end = values.len().min(at + LANES_I16);
-    &mut values[at..end]
+/// Runs `$body` for every vector of `$len` values, `$lanes` being the range of
+/// its values: 32 of them, which the compiler sees, and once the rest. (A
+/// closure would be compiled without the level's instructions.)
+macro_rules! for_each_vector {
+    ($len:expr, $lanes:ident, $body:block) => {
+        let len = $len;
+        let mut at = 0;
+        while at + LANES_I16 <= len {
+            let $lanes = at..at + LANES_I16;
+            $body
+            at += LANES_I16;
+        }
+        if at < len {
+            let $lanes = at..len;
+            $body
+        }
+    };
 }
 
 /// `out = sat16(out + x)`.
@@ -27,11 +33,11 @@ impl Kernel for AddAssign<'_> {
     type Output = ();
     #[inline(always)]
     fn call<I: Isa>(self, isa: I) {
-        for at in (0..self.out.len()).step_by(LANES_I16) {
-            let x = isa.load16(lanes(self.x, at));
-            let out = lanes_mut(self.out, at);
+        for_each_vector!(self.out.len(), lanes, {
+            let x = isa.load16(&self.x[lanes.clone()]);
+            let out = &mut self.out[lanes];
             isa.store16(isa.add_sat16(isa.load16(out), x), out);
-        }
+        });
     }
 }
 
@@ -51,11 +57,11 @@ impl Kernel for Multiply<'_> {
     fn call<I: Isa>(self, isa: I) {
         let clip_a = Clip::new(isa, self.activations.0);
         let clip_b = Clip::new(isa, self.activations.1);
-        for at in (0..self.out.len()).step_by(LANES_I16) {
-            let a = clip_a.apply(isa, isa.load16(lanes(self.a, at)));
-            let b = clip_b.apply(isa, isa.load16(lanes(self.b, at)));
-            isa.store16(gate(isa, a, b, self.shift), lanes_mut(self.out, at));
-        }
+        for_each_vector!(self.out.len(), lanes, {
+            let a = clip_a.apply(isa, isa.load16(&self.a[lanes.clone()]));
+            let b = clip_b.apply(isa, isa.load16(&self.b[lanes.clone()]));
+            isa.store16(gate(isa, a, b, self.shift), &mut self.out[lanes]);
+        });
     }
 }
 
@@ -70,10 +76,10 @@ impl Kernel for Activate<'_> {
     #[inline(always)]
     fn call<I: Isa>(self, isa: I) {
         let clip = Clip::new(isa, self.activation);
-        for at in (0..self.values.len()).step_by(LANES_I16) {
-            let values = lanes_mut(self.values, at);
+        for_each_vector!(self.values.len(), lanes, {
+            let values = &mut self.values[lanes];
             isa.store16(clip.apply(isa, isa.load16(values)), values);
-        }
+        });
     }
 }
 
@@ -90,10 +96,10 @@ impl Kernel for Narrow<'_> {
     #[inline(always)]
     fn call<I: Isa>(self, isa: I) {
         let round = isa.splat16(rounding(self.shift) as i16);
-        for at in (0..self.out.len()).step_by(LANES_I16) {
-            let sum = isa.add_sat16(isa.load16(lanes(self.x, at)), round);
-            isa.store8(isa.sra16(sum, self.shift), lanes_mut(self.out, at));
-        }
+        for_each_vector!(self.out.len(), lanes, {
+            let sum = isa.add_sat16(isa.load16(&self.x[lanes.clone()]), round);
+            isa.store8(isa.sra16(sum, self.shift), &mut self.out[lanes]);
+        });
     }
 }
 
@@ -117,13 +123,13 @@ impl Kernel for Lookup<'_> {
         let half = 1i32 << self.range_bits;
         assert_eq!(self.pairs.len(), (2 * half as usize) >> self.fraction_bits);
         let (lo, hi) = (isa.splat16(-half as i16), isa.splat16((half - 1) as i16));
-        for at in (0..self.out.len()).step_by(LANES_I16) {
-            let x = isa.load16(lanes(self.x, at));
+        for_each_vector!(self.out.len(), lanes, {
+            let x = isa.load16(&self.x[lanes.clone()]);
             let x = isa.widen(isa.min16(isa.max16(x, lo), hi));
             // SAFETY: both vectors are in `-half..half`.
             let y = unsafe { (self.entries(isa, x.0), self.entries(isa, x.1)) };
-            isa.store16(isa.narrow(y.0, y.1), lanes_mut(self.out, at));
-        }
+            isa.store16(isa.narrow(y.0, y.1), &mut self.out[lanes]);
+        });
     }
 }
 
@@ -171,11 +177,11 @@ impl Kernel for Recur<'_> {
     type Output = ();
     #[inline(always)]
     fn call<I: Isa>(self, isa: I) {
-        for at in (0..self.out.len()).step_by(LANES_I16) {
-            let z = isa.max16(isa.load16(lanes(self.update, at)), isa.splat16(0));
+        for_each_vector!(self.out.len(), lanes, {
+            let z = isa.max16(isa.load16(&self.update[lanes.clone()]), isa.splat16(0));
             let z = isa.widen(z);
-            let g = isa.widen(isa.load16(lanes(self.candidate, at)));
-            let state = lanes_mut(self.state, at);
+            let g = isa.widen(isa.load16(&self.candidate[lanes.clone()]));
+            let state = &mut self.state[lanes.clone()];
             let middle = state.len().min(LANES_I16 / 2);
             let (state_lo, state_hi) = state.split_at_mut(middle);
             let lo = step(isa, z.0, g.0, isa.load32(state_lo), self.guard);
@@ -185,8 +191,8 @@ impl Kernel for Recur<'_> {
             let round = isa.splat32(rounding(self.guard));
             let lo = isa.sra32(isa.add32(lo, round), self.guard);
             let hi = isa.sra32(isa.add32(hi, round), self.guard);
-            isa.store16(isa.narrow(lo, hi), lanes_mut(self.out, at));
-        }
+            isa.store16(isa.narrow(lo, hi), &mut self.out[lanes]);
+        });
     }
 }
 

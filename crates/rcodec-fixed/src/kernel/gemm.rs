@@ -5,11 +5,11 @@
 //! one for each row of a convolution's window. So no layer needs an im2col
 //! copy.
 
-use super::pack::{Operand, PANEL, PANEL_BLOCKS, Packed};
+use super::pack::{Operand, PANEL, Packed};
 use crate::simd::{Isa, Kernel, LANES_I32};
 
 /// Rows of the largest tile.
-pub(crate) const TILE_ROWS: usize = 6;
+const TILE_ROWS: usize = 6;
 /// Rows whose activations should stay in the first-level cache while all the
 /// panels pass by; a multiple of [`TILE_ROWS`].
 const ROWS_PER_PASS: usize = 48;
@@ -119,7 +119,7 @@ impl<O: Operand, S: Sink> Kernel for Gemm<'_, O, S> {
     }
 }
 
-/// How many of `left` rows the next tile takes.
+/// How many of `left` rows the next tile takes: 1, 2, 4 or 6.
 #[inline(always)]
 fn tile_rows(left: usize) -> usize {
     match left {
@@ -131,7 +131,7 @@ fn tile_rows(left: usize) -> usize {
 }
 
 impl<O: Operand> Product<'_, O> {
-    /// The sums of `rows` (1, 2, 4 or 6) rows and one panel.
+    /// The sums of `rows` rows (see [`tile_rows`]) and one panel.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn tile<I: Isa>(
@@ -148,24 +148,37 @@ impl<O: Operand> Product<'_, O> {
         // SAFETY: rows `row..row + rows` are rows of this product, whose reach
         // `Product::new` has checked.
         unsafe {
-            match rows {
-                1 => self.panel_tile::<I, 1, 4>(isa, row, lines, width, start, sums),
-                2 => self.panel_tile::<I, 2, 2>(isa, row, lines, width, start, sums),
-                4 => self.panel_tile::<I, 4, 1>(isa, row, lines, width, start, sums),
-                _ => {
-                    assert_eq!(rows, TILE_ROWS);
-                    self.panel_tile::<I, TILE_ROWS, 1>(isa, row, lines, width, start, sums);
+            if I::WIDE {
+                match rows {
+                    1 => self.panel_tile::<I, 1, 4, 4>(isa, row, lines, width, start, sums),
+                    2 => self.panel_tile::<I, 2, 4, 2>(isa, row, lines, width, start, sums),
+                    4 => self.panel_tile::<I, 4, 4, 1>(isa, row, lines, width, start, sums),
+                    _ => {
+                        assert_eq!(rows, TILE_ROWS);
+                        self.panel_tile::<I, TILE_ROWS, 4, 1>(isa, row, lines, width, start, sums);
+                    }
+                }
+            } else {
+                match rows {
+                    1 => self.panel_tile::<I, 1, 4, 1>(isa, row, lines, width, start, sums),
+                    2 => self.panel_tile::<I, 2, 1, 1>(isa, row, lines, width, start, sums),
+                    4 => self.panel_tile::<I, 4, 1, 1>(isa, row, lines, width, start, sums),
+                    _ => {
+                        assert_eq!(rows, TILE_ROWS);
+                        self.panel_tile::<I, TILE_ROWS, 1, 1>(isa, row, lines, width, start, sums);
+                    }
                 }
             }
         }
     }
 
-    /// Chooses how many blocks are summed at once.
+    /// Sums the blocks of a panel, up to `TOGETHER` at once: as many as the
+    /// registers hold accumulators for.
     ///
     /// # Safety
     /// Rows `row..row + ROWS` are rows of this product.
     #[inline(always)]
-    unsafe fn panel_tile<I: Isa, const ROWS: usize, const UNROLL: usize>(
+    unsafe fn panel_tile<I: Isa, const ROWS: usize, const TOGETHER: usize, const UNROLL: usize>(
         &self,
         isa: I,
         row: usize,
@@ -174,25 +187,31 @@ impl<O: Operand> Product<'_, O> {
         start: &[i32],
         sums: &mut TileSums,
     ) {
-        // SAFETY: the caller's promise is `block_tile`'s.
-        unsafe {
-            if !I::WIDE {
-                for block in 0..width {
+        let mut block = 0;
+        while block < width {
+            let blocks = TOGETHER.min(width - block);
+            // SAFETY: the caller's promise is `block_tile`'s.
+            unsafe {
+                if TOGETHER >= 4 && blocks == 4 {
+                    self.block_tile::<I, ROWS, 4, UNROLL>(
+                        isa, row, lines, width, block, start, sums,
+                    );
+                } else if TOGETHER >= 4 && blocks == 3 {
+                    self.block_tile::<I, ROWS, 3, UNROLL>(
+                        isa, row, lines, width, block, start, sums,
+                    );
+                } else if TOGETHER >= 2 && blocks == 2 {
+                    self.block_tile::<I, ROWS, 2, UNROLL>(
+                        isa, row, lines, width, block, start, sums,
+                    );
+                } else {
+                    assert_eq!(blocks, 1);
                     self.block_tile::<I, ROWS, 1, UNROLL>(
                         isa, row, lines, width, block, start, sums,
                     );
                 }
-                return;
             }
-            match width {
-                1 => self.block_tile::<I, ROWS, 1, UNROLL>(isa, row, lines, width, 0, start, sums),
-                2 => self.block_tile::<I, ROWS, 2, UNROLL>(isa, row, lines, width, 0, start, sums),
-                3 => self.block_tile::<I, ROWS, 3, UNROLL>(isa, row, lines, width, 0, start, sums),
-                _ => {
-                    assert_eq!(width, PANEL_BLOCKS);
-                    self.block_tile::<I, ROWS, 4, UNROLL>(isa, row, lines, width, 0, start, sums);
-                }
-            }
+            block += blocks;
         }
     }
 

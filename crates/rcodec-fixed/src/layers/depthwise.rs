@@ -106,7 +106,8 @@ impl DepthwiseConv2d {
         })
     }
 
-    /// One output row, by windows of `TAPS` columns.
+    /// One output row, by windows of `TAPS` columns; `PAIRS` as in
+    /// [`Depthwise`].
     fn run_row<const TAPS: usize, const PAIRS: usize>(
         &self,
         engine: &Engine,
@@ -221,9 +222,9 @@ impl Layer for DepthwiseConv2d {
         let row_len = output.width * output.channels;
         engine.split(out, row_len, self.work(shape), |row, out| {
             if self.kernel == 3 {
-                self.run_row::<3, 5>(engine, shape, input, row, &residual, out);
+                self.run_row::<3, 2>(engine, shape, input, row, &residual, out);
             } else {
-                self.run_row::<5, 13>(engine, shape, input, row, &residual, out);
+                self.run_row::<5, 3>(engine, shape, input, row, &residual, out);
             }
         });
         Ok(())

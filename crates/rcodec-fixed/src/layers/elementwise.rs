@@ -134,6 +134,7 @@ impl Layer for Gain {
 
     fn output_shape(&self, input: Shape) -> Result<Shape> {
         check_channels(input, self.gain.len())?;
+        input.checked_len()?;
         Ok(input)
     }
 
@@ -142,9 +143,7 @@ impl Layer for Gain {
     }
 
     fn work(&self, input: Shape) -> u64 {
-        (input.height as u64)
-            .saturating_mul(input.width as u64)
-            .saturating_mul(input.channels as u64)
+        input.saturating_len()
     }
 
     fn run(
@@ -230,9 +229,7 @@ impl Layer for GateHalves {
     }
 
     fn work(&self, input: Shape) -> u64 {
-        (input.height as u64)
-            .saturating_mul(input.width as u64)
-            .saturating_mul(input.channels as u64 / 2)
+        input.saturating_len() / 2
     }
 
     fn run(

@@ -82,13 +82,6 @@ pub(crate) fn shuffle_row(input: &[i16], factor: usize, channels: usize, out: &m
     }
 }
 
-/// No more than positions are moved: a move counts as a multiply-add.
-fn values(shape: Shape) -> u64 {
-    (shape.height as u64)
-        .saturating_mul(shape.width as u64)
-        .saturating_mul(shape.channels as u64)
-}
-
 impl Layer for PixelShuffle {
     fn input_q(&self) -> QFormat {
         self.q
@@ -107,7 +100,8 @@ impl Layer for PixelShuffle {
     }
 
     fn work(&self, input: Shape) -> u64 {
-        values(input)
+        // A value moved counts as a multiply-add.
+        input.saturating_len()
     }
 
     fn run(
@@ -122,7 +116,7 @@ impl Layer for PixelShuffle {
         check_lengths(shape, input, output, out)?;
         residual.check(out.len())?;
         let row_len = shape.width * shape.channels;
-        engine.split(out, row_len, values(shape), |row, out| {
+        engine.split(out, row_len, shape.saturating_len(), |row, out| {
             let input = &input[row * row_len..][..row_len];
             let residual = residual.part(row * row_len, row_len);
             residual.add_to(engine, out, |out| {
@@ -159,7 +153,8 @@ impl Layer for PixelUnshuffle {
     }
 
     fn work(&self, input: Shape) -> u64 {
-        values(input)
+        // A value moved counts as a multiply-add.
+        input.saturating_len()
     }
 
     fn run(
@@ -174,7 +169,7 @@ impl Layer for PixelUnshuffle {
         check_lengths(shape, input, output, out)?;
         residual.check(out.len())?;
         let row_len = output.width * output.channels;
-        engine.split(out, row_len, values(shape), |row, out| {
+        engine.split(out, row_len, shape.saturating_len(), |row, out| {
             let residual = residual.part(row * row_len, row_len);
             residual.add_to(engine, out, |out| {
                 self.gather_row(shape, input, row, output.channels, out);

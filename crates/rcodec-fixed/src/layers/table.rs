@@ -138,6 +138,7 @@ impl Layer for Table {
     }
 
     fn output_shape(&self, input: Shape) -> Result<Shape> {
+        input.checked_len()?;
         Ok(input)
     }
 
@@ -147,9 +148,7 @@ impl Layer for Table {
 
     fn work(&self, input: Shape) -> u64 {
         // An interpolation is two multiply-adds.
-        2 * (input.height as u64)
-            .saturating_mul(input.width as u64)
-            .saturating_mul(input.channels as u64)
+        input.saturating_len().saturating_mul(2)
     }
 
     fn run(

@@ -110,7 +110,11 @@ impl TransposedConv2dSpec {
             .in_channels
             .checked_mul(self.kernel.saturating_mul(self.kernel))
             .and_then(|window| window.checked_mul(self.out_channels));
-        if !(2..=5).contains(&self.kernel) || weights != Some(self.weights.len()) {
+        let is_possible = self.in_channels > 0
+            && self.out_channels > 0
+            && (2..=5).contains(&self.kernel)
+            && weights == Some(self.weights.len());
+        if !is_possible {
             return Err(Error::Parameter(format!(
                 "transposed convolution of {} to {} channels, kernel {}, {} weights",
                 self.in_channels,
@@ -260,6 +264,10 @@ mod tests {
         };
         assert!(refused(&|spec| spec.kernel = 6));
         assert!(refused(&|spec| spec.kernel = usize::MAX));
+        assert!(refused(&|spec| {
+            spec.in_channels = 0;
+            spec.weights.clear();
+        }));
         assert!(refused(&|spec| spec.out_channels = 4));
         assert!(refused(&|spec| spec.requant.bias.truncate(2)));
         assert!(ConvPixelShuffle::new(&good.to_conv().unwrap(), 3).is_err());

@@ -71,12 +71,14 @@ impl Level {
     /// `neon`). The variable can only lower: a level that this CPU lacks, or a
     /// name that is not one, changes nothing.
     pub fn detect() -> Level {
-        let best = Level::best();
-        std::env::var(Level::VARIABLE)
-            .ok()
-            .and_then(|name| Level::from_name(&name))
+        Level::lowered(std::env::var(Level::VARIABLE).ok().as_deref())
+    }
+
+    /// The level that `RCODEC_CPU=name` gives.
+    fn lowered(name: Option<&str>) -> Level {
+        name.and_then(Level::from_name)
             .filter(|level| level.is_available())
-            .unwrap_or(best)
+            .unwrap_or_else(Level::best)
     }
 
     /// The best level of this CPU, whatever the environment says.

@@ -180,3 +180,18 @@ fn names_and_levels() {
     assert!(Level::available().contains(&Level::best()));
     assert!(Level::Scalar.is_available());
 }
+
+#[test]
+fn the_environment_can_only_lower_the_level() {
+    assert_eq!(Level::lowered(None), Level::best());
+    assert_eq!(Level::lowered(Some("nonsense")), Level::best());
+    for level in Level::ALL {
+        let lowered = Level::lowered(Some(level.name()));
+        let expected = if level.is_available() {
+            level
+        } else {
+            Level::best()
+        };
+        assert_eq!(lowered, expected);
+    }
+}

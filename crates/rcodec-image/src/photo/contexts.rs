@@ -33,16 +33,30 @@ impl Neighbourhood {
     }
 }
 
+/// Classes of -64..=63.
+static CLASS15: [u8; 128] = {
+    let mut table = [7; 128];
+    let mut i = 0;
+    while i < 128 {
+        let value = i as i32 - 64;
+        let magnitude = value.unsigned_abs();
+        let class = if magnitude <= 2 {
+            magnitude
+        } else if magnitude > 32 {
+            7
+        } else {
+            33 - (magnitude - 1).leading_zeros()
+        };
+        table[i] = if value < 0 { 7 - class } else { 7 + class } as u8;
+        i += 1;
+    }
+    table
+};
+
 /// A signed number in 15 classes: 0, ±1, ±2, ±3-4, ±5-8, ±9-16, ±17-32, more.
 #[inline(always)]
 pub(crate) fn class15(value: i32) -> usize {
-    let magnitude = value.unsigned_abs();
-    let class = if magnitude <= 2 {
-        magnitude
-    } else {
-        (33 - (magnitude - 1).leading_zeros()).min(7)
-    } as usize;
-    if value < 0 { 7 - class } else { 7 + class }
+    usize::from(CLASS15[(value.clamp(-64, 63) + 64) as usize])
 }
 
 /// A signed number in 7 classes: 0, ±1-2, ±3-8, more.

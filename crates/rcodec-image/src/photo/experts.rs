@@ -6,12 +6,8 @@ use super::field::Field;
 use super::ols::{Ols, OlsParams};
 use crate::logistic::quarter_log2;
 
-/// Number of experts; the last one blends the others.
-pub(crate) const EXPERTS: usize = 4;
-const BLEND: usize = EXPERTS - 1;
-
 /// Lanes of error arrays, for vector code.
-const LANES: usize = 4;
+const LANES: usize = 8;
 
 /// Steps of local error energy: four to the octave.
 const ENERGIES: usize = 96;
@@ -22,14 +18,15 @@ pub(crate) const MU_Q: u32 = 6;
 /// Features of the large and of the small least-squares expert.
 const FEATURES_LARGE: usize = 24;
 const FEATURES_SMALL: usize = 12;
+const FEATURES_TINY: usize = 6;
 
 /// What the experts say about one sample.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Distribution {
+pub(crate) struct Distribution<const E: usize> {
     /// Expected values, Q6.
-    pub(crate) mu_q6: [i32; EXPERTS],
+    pub(crate) mu_q6: [i32; E],
     /// Reciprocals of the logistic scales: `z_q8 = (distance_q6 * this) >> 24`.
-    pub(crate) inverse_scale: [i64; EXPERTS],
+    pub(crate) inverse_scale: [i64; E],
     /// The blended expectation, rounded.
     pub(crate) centre: i32,
     /// Step (four to the octave, of Q6) of the blend's mean error.
@@ -51,10 +48,36 @@ struct MeanError {
     count: u32,
 }
 
+/// Experts of the large level: one with a long memory, one with a short one.
+struct MoreOls {
+    slow: Ols<FEATURES_LARGE>,
+    tiny: Ols<FEATURES_TINY>,
+}
+
+impl MoreOls {
+    fn new(bits: u8) -> Self {
+        let slow = OlsParams {
+            keep: 0.998,
+            ridge: 8.0,
+            blocks_per_solve: 4,
+        };
+        let tiny = OlsParams {
+            keep: 0.3,
+            ridge: 16.0,
+            blocks_per_solve: 1,
+        };
+        MoreOls {
+            slow: Ols::new(slow, bits),
+            tiny: Ols::new(tiny, bits),
+        }
+    }
+}
+
 /// The experts of one channel.
-pub(crate) struct ChannelExperts {
+pub(crate) struct ChannelExperts<const E: usize> {
     large: Ols<FEATURES_LARGE>,
     small: Ols<FEATURES_SMALL>,
+    more: Option<Box<MoreOls>>,
     /// Features as pairs of positions, relative to the sample; their
     /// difference is the feature.
     offsets: [(isize, isize); FEATURES_LARGE],
@@ -70,9 +93,9 @@ pub(crate) struct ChannelExperts {
     means: Vec<[MeanError; ENERGIES]>,
     bias: Vec<(i32, i32)>,
     bias_at: usize,
-    energy_steps: [usize; EXPERTS],
+    energy_steps: [usize; E],
     unbiased_q6: i32,
-    mu_q6: [i32; EXPERTS],
+    mu_q6: [i32; E],
 }
 
 const ERROR_PAD: usize = 2;
@@ -159,7 +182,10 @@ fn feature_offsets(
     offsets
 }
 
-impl ChannelExperts {
+impl<const E: usize> ChannelExperts<E> {
+    /// The expert that blends the others.
+    const BLEND: usize = E - 1;
+
     /// The experts of the channel at `position` of `order`.
     pub(crate) fn new(
         field: &Field,
@@ -170,14 +196,14 @@ impl ChannelExperts {
     ) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
-            keep: 0.985,
+            keep: 0.98,
             ridge: 8.0,
-            blocks_per_solve: 1,
+            blocks_per_solve: 2,
         };
         let small = OlsParams {
-            keep: 0.92,
+            keep: 0.74,
             ridge: 8.0,
-            blocks_per_solve: 1,
+            blocks_per_solve: 2,
         };
         let mut fresh = [MeanError {
             mean_q12: 0,
@@ -193,6 +219,7 @@ impl ChannelExperts {
         ChannelExperts {
             large: Ols::new(large, bits),
             small: Ols::new(small, bits),
+            more: (E > 4).then(|| Box::new(MoreOls::new(bits))),
             offsets: feature_offsets(field, order, position),
             features: [0; FEATURES_LARGE],
             base_value: 0,
@@ -201,12 +228,12 @@ impl ChannelExperts {
             stride: field.stride,
             errors: std::array::from_fn(|_| vec![[64; LANES]; width + 2 * ERROR_PAD]),
             row: 0,
-            means: vec![fresh; EXPERTS],
+            means: vec![fresh; E],
             bias: vec![(0, 0); 1024],
             bias_at: 0,
-            energy_steps: [0; EXPERTS],
+            energy_steps: [0; E],
             unbiased_q6: 0,
-            mu_q6: [0; EXPERTS],
+            mu_q6: [0; E],
         }
     }
 
@@ -242,7 +269,7 @@ impl ChannelExperts {
         x: usize,
         residuals: &[i32; 4],
         position: usize,
-    ) -> Distribution {
+    ) -> Distribution<E> {
         let s = &field.samples;
         let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
         for (slot, &(plus, minus)) in self.features.iter_mut().zip(&self.offsets) {
@@ -255,6 +282,12 @@ impl ChannelExperts {
             self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
         self.mu_q6[0] = (base_q6 + self.large.predict_q6(&self.features)).clamp(0, max_q6) as i32;
         self.mu_q6[1] = (base_q6 + self.small.predict_q6(small)).clamp(0, max_q6) as i32;
+        if let Some(more) = &self.more {
+            let tiny = self.features.first_chunk().unwrap_or(&[0; FEATURES_TINY]);
+            let slow_q6 = base_q6 + more.slow.predict_q6(&self.features);
+            self.mu_q6[E - 3] = slow_q6.clamp(0, max_q6) as i32;
+            self.mu_q6[E - 2] = (base_q6 + more.tiny.predict_q6(tiny)).clamp(0, max_q6) as i32;
+        }
         let gradient = match self.guide {
             None => (hood.w + hood.n - hood.nw) << MU_Q,
             Some(guide) => {
@@ -278,13 +311,13 @@ impl ChannelExperts {
     /// corrects the result by what was left in the same situation.
     #[inline(always)]
     fn blend(&mut self, energies: &[u32; LANES], hood: &Neighbourhood) {
-        let mut steps = [0usize; BLEND];
-        for (step, &energy) in steps.iter_mut().zip(energies) {
+        let mut steps = [usize::MAX; LANES];
+        for (step, &energy) in steps[..Self::BLEND].iter_mut().zip(energies) {
             *step = quarter_log2(energy + 24);
         }
         let best = steps.iter().copied().min().unwrap_or(0);
         let (mut sum, mut weighted) = (0u64, 0i64);
-        for (&step, &mu) in steps.iter().zip(&self.mu_q6) {
+        for (&step, &mu) in steps[..Self::BLEND].iter().zip(&self.mu_q6) {
             // 2^(-3/4 (step - best)), Q16.
             let thirds = 3 * (step - best).min(20);
             let weight =
@@ -294,7 +327,7 @@ impl ChannelExperts {
         }
         let blended = (weighted / sum.max(1) as i64) as i32;
         let value = blended >> MU_Q;
-        let energy = quarter_log2(energies[BLEND] / 20 + 8) / 2;
+        let energy = quarter_log2(energies[Self::BLEND] / 20 + 8) / 2;
         let texture = usize::from(hood.n > value)
             | usize::from(hood.w > value) << 1
             | usize::from(hood.nw > value) << 2
@@ -305,15 +338,15 @@ impl ChannelExperts {
         self.unbiased_q6 = blended;
         let (sum, count) = self.bias[self.bias_at];
         let correction = sum / (count + 4);
-        self.mu_q6[BLEND] = (blended + correction).clamp(0, self.max_q6);
+        self.mu_q6[Self::BLEND] = (blended + correction).clamp(0, self.max_q6);
     }
 
     /// Looks up scales.
     #[inline(always)]
-    fn finish(&mut self, energies: &[u32; LANES], crossed_q6: u32) -> Distribution {
-        let mut inverse_scale = [0; EXPERTS];
+    fn finish(&mut self, energies: &[u32; LANES], crossed_q6: u32) -> Distribution<E> {
+        let mut inverse_scale = [0; E];
         let mut scale_step = 0;
-        for e in 0..EXPERTS {
+        for e in 0..E {
             let energy = energies[e] / 20 + crossed_q6 * 3 / 8;
             let step = quarter_log2(energy + 2).min(ENERGIES - 1);
             self.energy_steps[e] = step;
@@ -321,7 +354,7 @@ impl ChannelExperts {
             inverse_scale[e] = INVERSE_SCALE_Q36 / i64::from(mean);
             scale_step = quarter_log2(mean >> 6);
         }
-        let centre = (self.mu_q6[BLEND] + (1 << (MU_Q - 1))) >> MU_Q;
+        let centre = (self.mu_q6[Self::BLEND] + (1 << (MU_Q - 1))) >> MU_Q;
         Distribution {
             mu_q6: self.mu_q6,
             inverse_scale,
@@ -335,7 +368,7 @@ impl ChannelExperts {
     pub(crate) fn update(&mut self, value: i32, x: usize) {
         let value_q6 = value << MU_Q;
         let mut errors = [0; LANES];
-        for (e, slot) in errors.iter_mut().enumerate() {
+        for (e, slot) in errors.iter_mut().enumerate().take(E) {
             let error = value_q6.abs_diff(self.mu_q6[e]);
             *slot = error;
             let mean = &mut self.means[e][self.energy_steps[e]];
@@ -364,6 +397,11 @@ impl ChannelExperts {
         let small: &[i32; FEATURES_SMALL] =
             self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
         self.small.update(small, target);
+        if let Some(more) = &mut self.more {
+            let tiny = self.features.first_chunk().unwrap_or(&[0; FEATURES_TINY]);
+            more.tiny.update(tiny, target);
+            more.slow.update(&self.features, target);
+        }
         self.large.update(&self.features, target);
     }
 }

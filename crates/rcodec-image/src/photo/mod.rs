@@ -30,7 +30,7 @@ use seen::SeenStage;
 use tree::Tree;
 
 /// Upper bound of the memory that models take, beside the samples.
-pub(crate) const TABLE_BYTES: u64 = 16 << 20;
+pub(crate) const TABLE_BYTES: u64 = 32 << 20;
 
 /// The order in which channels are coded: alpha first, then the colour that
 /// the others follow best.
@@ -45,17 +45,26 @@ fn coding_order(channels: usize) -> &'static [usize] {
 
 /// Whether the channel at `position` is the last of three colours of at most
 /// 256 values each.
-fn has_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> bool {
+fn may_have_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> bool {
     maps.len() >= 3 && order[position] == 2 && maps[..3].iter().all(|map| map.max_rank() < 256)
 }
 
 /// Everything that one channel learns.
-struct ChannelModel {
+struct ChannelModel<const E: usize, const N: usize, const M: usize> {
     channel: usize,
     max: i32,
-    experts: ChannelExperts,
-    nodes: NodeModels,
-    seen: Option<SeenStage>,
+    experts: ChannelExperts<E>,
+    nodes: NodeModels<E, N, M>,
+    seen: Option<SeenStage<E, N, M>>,
+}
+
+/// How much is modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Four experts, eight contexts.
+    Normal,
+    /// Six experts, seventeen contexts.
+    Large,
 }
 
 /// Codes the planes, or decodes into them.
@@ -63,6 +72,18 @@ struct ChannelModel {
 /// # Errors
 /// Those of `coder`.
 pub(crate) fn code<C: BitCoder>(
+    coder: &mut C,
+    planes: &mut Planes,
+    maps: &[ValueMap],
+    level: Level,
+) -> Result<()> {
+    match level {
+        Level::Normal => code_with::<C, 4, 16, 2>(coder, planes, maps),
+        Level::Large => code_with::<C, 6, 24, 3>(coder, planes, maps),
+    }
+}
+
+fn code_with<C: BitCoder, const E: usize, const N: usize, const M: usize>(
     coder: &mut C,
     planes: &mut Planes,
     maps: &[ValueMap],
@@ -74,7 +95,9 @@ pub(crate) fn code<C: BitCoder>(
         .copied()
         .filter(|&channel| maps[channel].max_rank() > 0)
         .collect();
-    let mut models: Vec<ChannelModel> = (0..order.len())
+    let worth = !C::DECODES && seen::is_worth(planes, maps);
+    let use_seen = coder.code_raw(u32::from(worth), 1)? != 0;
+    let mut models: Vec<ChannelModel<E, N, M>> = (0..order.len())
         .map(|position| {
             let channel = order[position];
             let max = maps[channel].max_rank();
@@ -83,7 +106,8 @@ pub(crate) fn code<C: BitCoder>(
                 max: i32::from(max),
                 experts: ChannelExperts::new(&field, &order, position, max, planes.width),
                 nodes: NodeModels::new(),
-                seen: has_seen_stage(&order, position, maps).then(SeenStage::new),
+                seen: (use_seen && may_have_seen_stage(&order, position, maps))
+                    .then(SeenStage::new),
             }
         })
         .collect();
@@ -101,11 +125,11 @@ pub(crate) fn code<C: BitCoder>(
 }
 
 /// Codes the samples of one pixel.
-fn code_pixel<C: BitCoder>(
+fn code_pixel<C: BitCoder, const E: usize, const N: usize, const M: usize>(
     coder: &mut C,
     planes: &mut Planes,
     field: &mut Field,
-    models: &mut [ChannelModel],
+    models: &mut [ChannelModel<E, N, M>],
     x: usize,
     y: usize,
 ) -> Result<()> {

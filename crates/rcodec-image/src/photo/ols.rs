@@ -1,12 +1,12 @@
 //! Least squares over causal neighbours, with exponential forgetting.
 //!
-//! Samples are collected in blocks of eight; their products are exact
+//! Samples are collected in blocks of sixteen; their products are exact
 //! integers, and only the running covariance and its solution are IEEE
 //! doubles. Those see `+ - * /` in a fixed order and nothing else, so the
 //! weights are the same on every machine.
 
 /// Samples between two solutions.
-pub(crate) const BLOCK: usize = 8;
+pub(crate) const BLOCK: usize = 16;
 
 /// Fraction bits of the weights.
 const WEIGHT_Q: u32 = 16;
@@ -14,7 +14,7 @@ const WEIGHT_Q: u32 = 16;
 /// How an expert forgets and how much it is held back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OlsParams {
-    /// Weight of the past after a block of eight samples.
+    /// Weight of the past after a block of sixteen samples.
     pub(crate) keep: f64,
     /// Added to the diagonal, in squared sample units.
     pub(crate) ridge: f64,

@@ -6,13 +6,37 @@
 //! stage remembers which values have occurred with the first two, first says
 //! whether the sample is one of them, and then only which.
 
-use super::experts::{Distribution, EXPERTS};
+use super::experts::Distribution;
 use super::node::{NodeModels, Selection};
 use super::tree::{NODE_CENTRE, NODE_SIDE, STEPS, Tails, Tree, each, step_node};
 use crate::logistic::{ln_q8, mass_between_q30};
+use crate::plane::Planes;
+use crate::values::ValueMap;
 use rcodec_core::Result;
 use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};
+
+/// Whether the colours of a picture are sparse enough: colours come back much
+/// more often than those that differ a little in the last channel.
+pub(crate) fn is_worth(planes: &Planes, maps: &[ValueMap]) -> bool {
+    if maps.len() < 3 || maps[..3].iter().any(|map| map.max_rank() > 255) {
+        return false;
+    }
+    let mut seen = vec![[0u64; 4]; 1 << 16];
+    let (mut hits, mut near) = (0u64, 0u64);
+    for at in 0..planes.pixels() {
+        let [r, g, b] = [0, 1, 2].map(|c| usize::from(planes.channels[c][at]) & 255);
+        let set = &mut seen[r << 8 | g];
+        let b = b as i32;
+        hits += 6 * u64::from(contains(set, b));
+        for distance in [-3, -2, -1, 1, 2, 3] {
+            let other = b + distance;
+            near += u64::from((0..256).contains(&other) && contains(set, other));
+        }
+        set[(b >> 6) as usize & 3] |= 1 << (b & 63);
+    }
+    5 * hits > 9 * near
+}
 
 /// Values that are considered around the centre, on each side.
 const REACH: i32 = 32;
@@ -27,40 +51,40 @@ pub(crate) fn contains(set: &ValueSet, value: i32) -> bool {
 }
 
 /// The stage for the last channel of a picture.
-pub(crate) struct SeenStage {
+pub(crate) struct SeenStage<const E: usize, const N: usize, const M: usize> {
     sets: Vec<ValueSet>,
     key: usize,
-    nodes: NodeModels,
+    nodes: NodeModels<E, N, M>,
     flags: FlagModels,
 }
 
 /// A value that has been seen, and what each expert gives it.
 #[derive(Clone, Copy, Debug)]
-struct Candidate {
+struct Candidate<const E: usize> {
     value: i32,
-    mass: [u32; EXPERTS],
+    mass: [u32; E],
 }
 
 /// The candidates around the centre, in order.
-struct Candidates {
-    list: [Candidate; 2 * REACH as usize],
+struct Candidates<const E: usize> {
+    list: [Candidate<E>; 2 * REACH as usize],
     len: usize,
-    total: [u32; EXPERTS],
+    total: [u32; E],
 }
 
-impl Candidates {
-    fn collect(set: &ValueSet, tree: &Tree, dist: &Distribution) -> Self {
+impl<const E: usize> Candidates<E> {
+    fn collect(set: &ValueSet, tree: &Tree<E>, dist: &Distribution<E>) -> Self {
         let mut all = Candidates {
             list: [Candidate {
                 value: 0,
-                mass: [0; EXPERTS],
+                mass: [0; E],
             }; 2 * REACH as usize],
             len: 0,
-            total: [0; EXPERTS],
+            total: [0; E],
         };
         let low = dist.centre - REACH;
         let mut window = window(set, low);
-        let mut tails_at = (i32::MIN, [0; EXPERTS]);
+        let mut tails_at = (i32::MIN, [0; E]);
         while window != 0 {
             let value = low + window.trailing_zeros() as i32;
             window &= window - 1;
@@ -83,13 +107,13 @@ impl Candidates {
         all
     }
 
-    fn as_slice(&self) -> &[Candidate] {
+    fn as_slice(&self) -> &[Candidate<E>] {
         &self.list[..self.len]
     }
 }
 
 #[inline(always)]
-fn masses(left: &Tails, right: &Tails) -> [u32; EXPERTS] {
+fn masses<const E: usize>(left: &Tails<E>, right: &Tails<E>) -> [u32; E] {
     std::array::from_fn(|e| mass_between_q30(left[e], right[e]))
 }
 
@@ -112,7 +136,7 @@ fn window(set: &ValueSet, low: i32) -> u64 {
     word(index) >> shift | upper
 }
 
-impl SeenStage {
+impl<const E: usize, const N: usize, const M: usize> SeenStage<E, N, M> {
     pub(crate) fn new() -> Self {
         SeenStage {
             sets: vec![[0; 4]; 1 << 16],
@@ -134,8 +158,8 @@ impl SeenStage {
         &mut self,
         coder: &mut C,
         selection: &Selection,
-        tree: &Tree,
-        dist: &Distribution,
+        tree: &Tree<E>,
+        dist: &Distribution<E>,
         value: i32,
     ) -> Result<(Option<i32>, ValueSet)> {
         let set = self.sets[self.key];
@@ -174,11 +198,11 @@ impl SeenStage {
         &mut self,
         coder: &mut C,
         selection: &Selection,
-        candidates: &Candidates,
+        candidates: &Candidates<E>,
         value: i32,
     ) -> Result<i32> {
         let list = candidates.as_slice();
-        let weight = |c: &Candidate| c.mass[EXPERTS - 1];
+        let weight = |c: &Candidate<E>| c.mass[E - 1];
         let best = (0..list.len())
             .max_by_key(|&i| weight(&list[i]))
             .unwrap_or(0);
@@ -197,7 +221,7 @@ impl SeenStage {
             return Ok(chosen);
         }
         let (below, above) = (&list[..best], &list[best + 1..]);
-        let sum = |part: &[Candidate], e: usize| part.iter().map(|c| c.mass[e]).sum::<u32>();
+        let sum = |part: &[Candidate<E>], e: usize| part.iter().map(|c| c.mass[e]).sum::<u32>();
         let is_above = if below.is_empty() || above.is_empty() {
             below.is_empty()
         } else {
@@ -218,8 +242,8 @@ impl SeenStage {
         &mut self,
         coder: &mut C,
         selection: &Selection,
-        candidates: impl ExactSizeIterator<Item = &'c Candidate>,
-        mut rest: [i32; EXPERTS],
+        candidates: impl ExactSizeIterator<Item = &'c Candidate<E>>,
+        mut rest: [i32; E],
         value: i32,
     ) -> Result<i32> {
         let last = candidates.len().saturating_sub(1);
@@ -285,14 +309,14 @@ impl FlagModels {
         }
     }
 
-    fn code<C: BitCoder>(
+    fn code<C: BitCoder, const E: usize>(
         &mut self,
         coder: &mut C,
         hit: bool,
         selection: &Selection,
-        candidates: &Candidates,
+        candidates: &Candidates<E>,
     ) -> Result<bool> {
-        let mass = candidates.total[EXPERTS - 1].min((1 << 30) - 1);
+        let mass = candidates.total[E - 1].min((1 << 30) - 1);
         let mass_odds = log_odds(mass, (1 << 30) - mass);
         let share = ((mass_odds + 1024).clamp(0, 2047) >> 6) as usize;
         let count = (candidates.len.ilog2() as usize * 2

@@ -1,7 +1,7 @@
 //! A sample as a sequence of yes-or-no decisions: is it the centre, which side
 //! is it on, how far is it, and where in that step.
 
-use super::experts::{Distribution, EXPERTS};
+use super::experts::Distribution;
 use super::node::{NodeModels, Selection};
 use super::seen::{ValueSet, contains};
 use crate::logistic::{ln_q8, mass_above_q30, mass_below_q30, mass_between_q30, signed_tail_q30};
@@ -16,11 +16,11 @@ pub(crate) const STEPS: usize = 14;
 const NODE_HALF: usize = NODE_STEP + 2 * STEPS;
 
 /// Signed tails of every expert at one point.
-pub(crate) type Tails = [i32; EXPERTS];
+pub(crate) type Tails<const E: usize> = [i32; E];
 
 /// The decisions for one sample.
-pub(crate) struct Tree<'a> {
-    dist: &'a Distribution,
+pub(crate) struct Tree<'a, const E: usize> {
+    dist: &'a Distribution<E>,
     max: i32,
     /// Width of the first steps: 2 to this.
     width_log2: u32,
@@ -29,9 +29,9 @@ pub(crate) struct Tree<'a> {
     excluded: Option<ValueSet>,
 }
 
-impl<'a> Tree<'a> {
+impl<'a, const E: usize> Tree<'a, E> {
     /// The tree for samples of `0..=max`.
-    pub(crate) fn new(dist: &'a Distribution, selection: &'a Selection, max: i32) -> Self {
+    pub(crate) fn new(dist: &'a Distribution<E>, selection: &'a Selection, max: i32) -> Self {
         // The mean error is 2^(step / 4) in Q6: steps of a third of it or so.
         let octave = (dist.scale_step / 4) as u32;
         Tree {
@@ -68,10 +68,10 @@ impl<'a> Tree<'a> {
 
     /// Codes `value`, or decodes it.
     #[inline]
-    pub(crate) fn code<C: BitCoder>(
+    pub(crate) fn code<C: BitCoder, const N: usize, const M: usize>(
         &self,
         coder: &mut C,
-        models: &mut NodeModels,
+        models: &mut NodeModels<E, N, M>,
         value: i32,
     ) -> Result<i32> {
         let centre = self.dist.centre;
@@ -94,17 +94,17 @@ impl<'a> Tree<'a> {
             models.code(coder, self.selection, value > centre, NODE_SIDE, &odds)?
         };
         if above {
-            let distance = self.distance::<C, true>(coder, models, high, value - centre)?;
+            let distance = self.distance::<C, N, M, true>(coder, models, high, value - centre)?;
             Ok(centre + distance)
         } else {
-            let distance = self.distance::<C, false>(coder, models, low, centre - value)?;
+            let distance = self.distance::<C, N, M, false>(coder, models, low, centre - value)?;
             Ok(centre - distance)
         }
     }
 
     /// Tails at the boundary below integer `point`.
     #[inline(always)]
-    pub(crate) fn tails(&self, point: i32) -> Tails {
+    pub(crate) fn tails(&self, point: i32) -> Tails<E> {
         let boundary_q6 = (i64::from(point) << 6) - 32;
         each(|e| {
             let distance = boundary_q6 - i64::from(self.dist.mu_q6[e]);
@@ -114,7 +114,7 @@ impl<'a> Tree<'a> {
 
     /// Tails at the boundary `distance` steps away from the centre's far side.
     #[inline(always)]
-    fn tails_at<const ABOVE: bool>(&self, distance: i32) -> Tails {
+    fn tails_at<const ABOVE: bool>(&self, distance: i32) -> Tails<E> {
         if ABOVE {
             self.tails(self.dist.centre + distance)
         } else {
@@ -124,11 +124,11 @@ impl<'a> Tree<'a> {
 
     /// Codes a distance of at least 1 on one side. `near` are the tails at
     /// distance 1.
-    fn distance<C: BitCoder, const ABOVE: bool>(
+    fn distance<C: BitCoder, const N: usize, const M: usize, const ABOVE: bool>(
         &self,
         coder: &mut C,
-        models: &mut NodeModels,
-        mut near: Tails,
+        models: &mut NodeModels<E, N, M>,
+        mut near: Tails<E>,
         distance: i32,
     ) -> Result<i32> {
         let most = if ABOVE {
@@ -143,7 +143,7 @@ impl<'a> Tree<'a> {
             let width = 1i32 << (self.width_log2 + doublings).min(16);
             let to = from + width;
             if to > most {
-                return self.within::<C, ABOVE>(coder, models, from, most + 1, distance);
+                return self.within::<C, N, M, ABOVE>(coder, models, from, most + 1, distance);
             }
             let far = self.tails_at::<ABOVE>(to);
             let odds = each(|e| {
@@ -156,7 +156,7 @@ impl<'a> Tree<'a> {
             let node = step_node::<ABOVE>(step.min(STEPS - 1));
             let known = width == 1 && self.is_excluded(self.at::<ABOVE>(from));
             if !known && !models.code(coder, self.selection, distance >= to, node, &odds)? {
-                return self.within::<C, ABOVE>(coder, models, from, to, distance);
+                return self.within::<C, N, M, ABOVE>(coder, models, from, to, distance);
             }
             near = far;
             from = to;
@@ -165,10 +165,10 @@ impl<'a> Tree<'a> {
     }
 
     /// Codes which of `from..to` the distance is.
-    fn within<C: BitCoder, const ABOVE: bool>(
+    fn within<C: BitCoder, const N: usize, const M: usize, const ABOVE: bool>(
         &self,
         coder: &mut C,
-        models: &mut NodeModels,
+        models: &mut NodeModels<E, N, M>,
         mut from: i32,
         mut to: i32,
         distance: i32,
@@ -199,7 +199,7 @@ impl<'a> Tree<'a> {
 }
 
 #[inline(always)]
-pub(crate) fn each(f: impl Fn(usize) -> i32) -> [i32; EXPERTS] {
+pub(crate) fn each<const E: usize>(f: impl Fn(usize) -> i32) -> [i32; E] {
     std::array::from_fn(f)
 }
 

@@ -72,7 +72,10 @@ impl<'a> PngWriter<'a> {
             encoder.set_filter(png::Filter::NoFilter);
             encoder.set_deflate_compression(png::DeflateCompression::Level(4));
         } else {
-            encoder.set_compression(png::Compression::Fast);
+            // 13 MP/s on photos and within a few percent of zlib's default;
+            // the crate's Fast is four times as fast and 8-20% larger.
+            encoder.set_filter(png::Filter::Adaptive);
+            encoder.set_deflate_compression(png::DeflateCompression::Level(2));
         }
         let mut encoder = encoder.write_header().map_err(from_png)?;
         let is_png = metadata.get_str(MetadataKey::SOURCE_FORMAT) == Some("png");

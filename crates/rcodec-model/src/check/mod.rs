@@ -302,3 +302,6 @@ pub(crate) fn work_divisor(kind: GraphKind, stride: u32) -> u128 {
 pub(crate) fn is_weight(element: ElementType) -> bool {
     matches!(element, ElementType::I8 | ElementType::I16)
 }
+
+#[cfg(test)]
+mod tests;

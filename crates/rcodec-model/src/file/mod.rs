@@ -121,7 +121,7 @@ impl ModelData {
             .find(|tensor| !weights::is_storable(&tensor.data))
         {
             return Err(Error::Parameter(format!(
-                "tensor {}: an element of 2^30 or more",
+                "tensor {}: an element of -2^31",
                 tensor.info.name
             )));
         }

@@ -265,7 +265,7 @@ proptest! {
         values in proptest::collection::vec(any::<i32>(), 1..200),
         (rows, scale) in (1usize..5, 0u32..31),
     ) {
-        let values: Vec<i32> = values.iter().map(|v| (v >> scale) >> 2).collect();
+        let values: Vec<i32> = values.iter().map(|v| (v >> scale).max(-i32::MAX)).collect();
         let len = values.len() / rows * rows;
         let kinds = [
             TensorData::I8(values[..len].iter().map(|&v| v as i8).collect()),
@@ -301,4 +301,34 @@ fn claims_out_of_proportion_are_refused() {
             ..
         })
     ));
+}
+
+/// A file of version 1 that this crate once wrote: for ever the same model.
+const GOLDEN: &[u8] = include_bytes!("../../tests/golden/tiny-v1.rcm");
+
+#[test]
+fn the_golden_file_stays_what_it_is() {
+    let model = Model::read(GOLDEN, &budget()).unwrap();
+    assert_eq!(model.name(), "image-lossy-s1-8f0d");
+    assert_eq!(model.data().write().unwrap(), GOLDEN);
+    let network = crate::run::Network::new(&model, "analysis", &budget()).unwrap();
+    let x = Random::new(7).tensor((45, 61, 3), 6, 1 << 14);
+    let mut scratch = network.scratch(1, &budget()).unwrap();
+    let engine = rcodec_fixed::Engine::new();
+    let outputs = network.run(&engine, &[&x], &[1], &mut scratch).unwrap();
+    let bytes: Vec<u8> = outputs
+        .get(0)
+        .values()
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    assert_eq!(&blake3::hash(&bytes).to_hex()[..16], "70c37ef98d624755");
+}
+
+#[test]
+#[ignore = "writes the golden file of a new version of the format"]
+fn write_the_golden_file() {
+    let file = tiny_model(1).write().unwrap();
+    std::fs::create_dir_all("tests/golden").unwrap();
+    std::fs::write("tests/golden/tiny-v1.rcm", file).unwrap();
 }

@@ -3,12 +3,12 @@
 //! Trained weights are close to noise: what can be saved is what is known of
 //! their size. The size of a weight is foretold from those before it in its
 //! row (an output's weights share a scale) and in its column (an input's do,
-//! too), and its magnitude coded by a tree of adaptive bits that belongs to
-//! the foretold size. Signs and low bits are stored as they are.
+//! too), and the bit length of its magnitude coded by adaptive steps up or
+//! down from the foretold one. Signs and low bits are stored as they are.
 
 use crate::tensor::{ElementType, TensorData};
 use rcodec_core::{Error, Result};
-use rcodec_entropy::{BitCoder, BitModel, BitTree, CountedBit, code_raw_u64};
+use rcodec_entropy::{BitCoder, BitModel, CountedBit};
 
 /// The bit lengths that a magnitude of an `i32` can have: 0 to 31.
 const LENGTHS: usize = 32;
@@ -20,11 +20,13 @@ type Bit = CountedBit<1023>;
 
 /// What a stream of elements learns; tensors that share a stream share it.
 pub(super) struct ElementModel {
-    lengths: Vec<BitTree<Bit, LENGTHS>>,
+    /// Whether the length is more than the index, by foretold size; asked from
+    /// the foretold length upwards.
+    longer: Vec<[Bit; LENGTHS]>,
+    /// Whether it is less than the index; asked downwards.
+    shorter: Vec<[Bit; LENGTHS]>,
     /// First bit below the leading one, by foretold size and length.
     second: Vec<[Bit; LENGTHS]>,
-    /// The next bit, by length and the bit before.
-    third: [[Bit; 2]; LENGTHS],
     /// Whether a tensor is stored as differences.
     is_delta: Bit,
     /// Averages of magnitudes by column, Q8.
@@ -69,9 +71,9 @@ fn size_class(row_q8: u32, column_q8: u32) -> usize {
 impl ElementModel {
     pub(super) fn new() -> ElementModel {
         ElementModel {
-            lengths: vec![BitTree::new(); SIZES],
+            longer: vec![[Bit::default(); LENGTHS]; SIZES],
+            shorter: vec![[Bit::default(); LENGTHS]; SIZES],
             second: vec![[Bit::default(); LENGTHS]; SIZES],
-            third: [[Bit::default(); 2]; LENGTHS],
             is_delta: Bit::default(),
             columns_q8: Vec::new(),
         }
@@ -145,6 +147,7 @@ impl ElementModel {
     }
 
     /// Codes a number of at most 31 bits and its sign.
+    #[inline(always)]
     fn code_residual<C: BitCoder>(
         &mut self,
         coder: &mut C,
@@ -153,47 +156,64 @@ impl ElementModel {
         has_sign: bool,
     ) -> Result<i64> {
         let magnitude = residual.unsigned_abs();
-        let length = u64::BITS - magnitude.leading_zeros();
-        let length = self.lengths[class].code(coder, length)?;
+        let length = (u64::BITS - magnitude.leading_zeros()) as usize;
+        let length = self.code_length(coder, length, class)?;
         if length == 0 {
             return Ok(0);
         }
-        let mut decoded = 1u64;
-        let mut rest = length - 1;
+        let mut decoded = 1;
+        let mut rest = length as u32 - 1;
         if rest > 0 {
             rest -= 1;
-            let second = &mut self.second[class][length as usize];
+            let second = &mut self.second[class][length];
             let second = second.code(coder, magnitude >> rest & 1 != 0)?;
-            decoded = decoded << 1 | u64::from(second);
-            if rest > 0 {
-                rest -= 1;
-                let third = &mut self.third[length as usize][usize::from(second)];
-                let third = third.code(coder, magnitude >> rest & 1 != 0)?;
-                decoded = decoded << 1 | u64::from(third);
-            }
+            decoded = 2 + i64::from(second);
         }
-        // The sign goes with the low bits.
-        let raw = (magnitude & ((1 << rest) - 1)) << 1 | u64::from(residual < 0);
-        let is_negative = if has_sign {
-            let raw = code_raw_u64(coder, raw, rest + 1)?;
-            decoded = decoded << rest | raw >> 1;
-            raw & 1 != 0
-        } else {
-            decoded = decoded << rest | code_raw_u64(coder, raw >> 1, rest)?;
-            false
-        };
-        let decoded = decoded as i64;
-        Ok(if is_negative { -decoded } else { decoded })
+        // The sign goes below the low bits: at most 30 in all.
+        let low = (magnitude & ((1 << rest) - 1)) as u32;
+        if !has_sign {
+            return Ok(decoded << rest | i64::from(coder.code_raw(low, rest)?));
+        }
+        let raw = coder.code_raw(low << 1 | u32::from(residual < 0), rest + 1)?;
+        let decoded = decoded << rest | i64::from(raw >> 1);
+        Ok(if raw & 1 != 0 { -decoded } else { decoded })
+    }
+
+    /// Codes a bit length, 0 to 31, in steps from the foretold one.
+    #[inline(always)]
+    fn code_length<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        wanted: usize,
+        class: usize,
+    ) -> Result<usize> {
+        // Half of the class is the logarithm of twice the average in Q8.
+        let foretold = (class / 2).saturating_sub(8).min(LENGTHS - 2);
+        let mut length = foretold;
+        while length < LENGTHS - 1 && self.longer[class][length].code(coder, wanted > length)? {
+            length += 1;
+        }
+        if length > foretold {
+            return Ok(length);
+        }
+        while length > 0 && self.shorter[class][length].code(coder, wanted < length)? {
+            length -= 1;
+        }
+        Ok(length)
     }
 }
 
-/// Whether differences from one element to the next are smaller, in bits.
+/// Whether differences from one element to the next are smaller, in bits, and
+/// fit in 31.
 fn is_smoother_as_differences<T: Copy + Into<i64>>(values: &[T]) -> bool {
     let bits = |value: i64| u64::from(u64::BITS - value.unsigned_abs().leading_zeros());
     let mut last = 0i64;
     let (mut plain, mut differences) = (0u64, 0u64);
     for &value in values {
         let value = value.into();
+        if value.unsigned_abs() >= 1 << 30 {
+            return false;
+        }
         plain += bits(value);
         differences += bits(value - last);
         last = value;
@@ -201,11 +221,10 @@ fn is_smoother_as_differences<T: Copy + Into<i64>>(values: &[T]) -> bool {
     differences < plain
 }
 
-/// Whether an element can be stored: differences of 16 bits fit in 17, 32-bit
-/// elements must leave room for theirs.
+/// Whether the magnitudes of all elements have at most 31 bits.
 pub(super) fn is_storable(data: &TensorData) -> bool {
     match data {
-        TensorData::I32(values) => values.iter().all(|value| value.unsigned_abs() < 1 << 30),
+        TensorData::I32(values) => !values.contains(&i32::MIN),
         _ => true,
     }
 }

@@ -10,7 +10,9 @@ pub struct Scales {
     /// Fractional bits of the inputs, less the narrowing shift for layers that
     /// narrow them.
     pub input_q: i32,
-    /// Fractional bits of the outputs (with a gate: of the sums, both halves).
+    /// Fractional bits of the outputs. With a gate, the rows of the values and
+    /// those of the gates (the gate's shift) have their own; quantise them
+    /// apart and [`append`](Quantized::append).
     pub output_q: i32,
     /// The greatest magnitude of an input, 1 to 32768; 128 for layers that
     /// narrow them.
@@ -30,6 +32,17 @@ pub struct Quantized {
     pub bias: Vec<i32>,
     /// For each output.
     pub shift: Vec<u8>,
+}
+
+impl Quantized {
+    /// Adds the outputs of `other` after these.
+    #[must_use]
+    pub fn append(mut self, other: Quantized) -> Quantized {
+        self.weights.extend(other.weights);
+        self.bias.extend(other.bias);
+        self.shift.extend(other.shift);
+        self
+    }
 }
 
 impl Scales {
@@ -69,8 +82,7 @@ fn quantize_row(row: &[f32], bias: f32, shift: u8, scales: &Scales) -> Result<(V
         .collect();
     let weights = weights?;
     let rounded = scaled(f64::from(bias), scales.input_q + weight_q);
-    // What a model file can hold.
-    if rounded.is_nan() || rounded.abs() >= f64::from(1 << 30) {
+    if rounded.is_nan() || rounded.abs() > f64::from(i32::MAX) {
         return Err(Error::Parameter(format!("bias {bias} at Q{weight_q}")));
     }
     let bias = rounded as i32;

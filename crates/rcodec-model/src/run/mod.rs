@@ -308,7 +308,7 @@ impl Network {
             return Err(Error::parameter("not one shape for each input"));
         }
         for (info, shape) in self.input_infos.iter().zip(inputs) {
-            if shape.channels != info.channels as usize || shape.positions() == 0 {
+            if shape.channels != info.channels as usize || shape.height * shape.width == 0 {
                 return Err(Error::Parameter(format!(
                     "input of {shape:?} where {} channels are expected",
                     info.channels

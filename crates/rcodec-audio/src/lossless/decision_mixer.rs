@@ -1,0 +1,181 @@
+//! Mixers for the decisions of the residual coder, from quick to thorough.
+
+use super::residual::{DISTANCES, EXCESSES};
+use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash};
+
+/// Decisions are of three kinds.
+const KINDS: usize = 3;
+
+/// Turns the predictions of Laplace distributions and counters into one
+/// probability.
+pub(crate) trait DecisionMixer {
+    /// How many Laplace distributions are asked; they are the first inputs.
+    const LAPLACE: usize;
+    /// How many counter tables are asked; they are the next inputs.
+    const TABLES: usize;
+    /// Whether signs are modelled.
+    const SIGNS: bool = true;
+
+    fn new() -> Self;
+
+    /// Sets an input, in the logistic domain, Q8.
+    fn set(&mut self, index: usize, logit_q8: i32);
+
+    /// The probability of a 1 of 65536. Contexts are those by distance, by the
+    /// spread of the stages' predictions and by the reference channel.
+    fn mix(&mut self, contexts: [usize; 3]) -> u32;
+
+    /// Learns the bit that came.
+    fn update(&mut self, bit: bool);
+}
+
+const RATE: LearningRate = LearningRate::falling(1000, 150, 8);
+
+/// What is set in the last input.
+const BIAS_Q8: i32 = 256;
+
+/// The mean of two counters; signs as they are.
+#[derive(Clone)]
+pub(crate) struct QuickMixer {
+    logits_q8: [i32; 2],
+}
+
+impl DecisionMixer for QuickMixer {
+    const LAPLACE: usize = 0;
+    const TABLES: usize = 2;
+    const SIGNS: bool = false;
+
+    fn new() -> Self {
+        QuickMixer { logits_q8: [0; 2] }
+    }
+
+    #[inline(always)]
+    fn set(&mut self, index: usize, logit_q8: i32) {
+        self.logits_q8[index] = logit_q8;
+    }
+
+    #[inline(always)]
+    fn mix(&mut self, _contexts: [usize; 3]) -> u32 {
+        squash((self.logits_q8[0] + self.logits_q8[1]) >> 1)
+    }
+
+    #[inline(always)]
+    fn update(&mut self, _bit: bool) {}
+}
+
+/// Seven inputs, one set of weights for each distance.
+#[derive(Clone)]
+pub(crate) struct NarrowMixer {
+    inputs: Inputs<8>,
+    mixer: Mixer<8>,
+}
+
+impl DecisionMixer for NarrowMixer {
+    const LAPLACE: usize = 3;
+    const TABLES: usize = 4;
+
+    fn new() -> Self {
+        let mut inputs = Inputs::new();
+        inputs.set(7, BIAS_Q8);
+        NarrowMixer {
+            inputs,
+            mixer: Mixer::new(KINDS * DISTANCES, 65536 / 5, RATE),
+        }
+    }
+
+    #[inline(always)]
+    fn set(&mut self, index: usize, logit_q8: i32) {
+        self.inputs.set(index, logit_q8);
+    }
+
+    #[inline(always)]
+    fn mix(&mut self, contexts: [usize; 3]) -> u32 {
+        self.mixer.mix(&self.inputs, contexts[0]);
+        self.mixer.p1_q16()
+    }
+
+    #[inline(always)]
+    fn update(&mut self, bit: bool) {
+        self.mixer.update(&self.inputs, bit);
+    }
+}
+
+/// Thirteen inputs, one set of weights for each distance.
+#[derive(Clone)]
+pub(crate) struct MediumMixer {
+    inputs: Inputs<16>,
+    mixer: Mixer<16>,
+}
+
+impl DecisionMixer for MediumMixer {
+    const LAPLACE: usize = 5;
+    const TABLES: usize = 8;
+
+    fn new() -> Self {
+        let mut inputs = Inputs::new();
+        inputs.set(15, BIAS_Q8);
+        MediumMixer {
+            inputs,
+            mixer: Mixer::new(KINDS * DISTANCES, 65536 / 10, RATE),
+        }
+    }
+
+    #[inline(always)]
+    fn set(&mut self, index: usize, logit_q8: i32) {
+        self.inputs.set(index, logit_q8);
+    }
+
+    #[inline(always)]
+    fn mix(&mut self, contexts: [usize; 3]) -> u32 {
+        self.mixer.mix(&self.inputs, contexts[0]);
+        self.mixer.p1_q16()
+    }
+
+    #[inline(always)]
+    fn update(&mut self, bit: bool) {
+        self.mixer.update(&self.inputs, bit);
+    }
+}
+
+/// Thirteen inputs, three selections of weights, and a mixer of their answers.
+#[derive(Clone)]
+pub(crate) struct WideMixer {
+    inputs: Inputs<16>,
+    stack: MixerStack<16, 3>,
+}
+
+impl DecisionMixer for WideMixer {
+    const LAPLACE: usize = 5;
+    const TABLES: usize = 8;
+
+    fn new() -> Self {
+        let mut inputs = Inputs::new();
+        inputs.set(15, BIAS_Q8);
+        let parameters = StackParameters {
+            first_weight_q16: 65536 / 10,
+            first_rate: RATE,
+            second_rate: LearningRate::falling(300, 30, 9),
+        };
+        let sets = [KINDS * DISTANCES, KINDS * EXCESSES, KINDS * EXCESSES];
+        WideMixer {
+            inputs,
+            stack: MixerStack::new(sets, KINDS * DISTANCES, parameters),
+        }
+    }
+
+    #[inline(always)]
+    fn set(&mut self, index: usize, logit_q8: i32) {
+        self.inputs.set(index, logit_q8);
+    }
+
+    #[inline(always)]
+    fn mix(&mut self, contexts: [usize; 3]) -> u32 {
+        self.stack.mix(&self.inputs, contexts, contexts[0]);
+        self.stack.p1_q16()
+    }
+
+    #[inline(always)]
+    fn update(&mut self, bit: bool) {
+        self.stack.update(&self.inputs, bit);
+    }
+}
