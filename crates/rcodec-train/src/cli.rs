@@ -1,12 +1,14 @@
 //! The command line.
 
+use crate::codec::IntegerCodec;
 use crate::data::Collection;
-use crate::export::{IntegerCodec, model_data, parse_name, validate_integer};
+use crate::export::{model_data, parse_name, validate_integer};
 use crate::graph::lossy::LossyGraphs;
 use crate::recipe::{Recipe, ValidationConfig};
 use crate::train::{Checkpoint, Figures, Options, Storage, train, validate};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rcodec_core::{Error, Result};
+use rcodec_core::{Budget, Error, Limits, Result};
+use rcodec_fixed::Engine;
 use rcodec_model::Record;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -225,7 +227,8 @@ fn export(checkpoint: &Path, out: &Path, data: Option<&Path>, licence: String) -
         let (_, held_out) = Collection::open(data)?;
         let on = (&held_out, &recipe.validation);
         let (model, _) = model_data(&graphs, &checkpoint.adam.ema, record.clone())?.build()?;
-        let mut codec = IntegerCodec::new(&model)?;
+        let mut codec =
+            IntegerCodec::new(&model, Engine::new(), &Budget::new(Limits::unlimited()))?;
         let rd_lambda = |quality: usize| f64::from(recipe.network.rd_lambda(quality as f32));
         let integer = validate_integer(&mut codec, rd_lambda, on)?;
         let float = validate_on_cpu(&graphs, &checkpoint.adam.ema, on)?;

@@ -9,6 +9,7 @@
 //! The only crate that sees burn; nothing else of rcodec depends on it.
 
 pub mod cli;
+pub mod codec;
 pub mod data;
 pub mod export;
 pub mod graph;

@@ -129,7 +129,7 @@ impl Recipe {
         if validation
             .qualities
             .iter()
-            .any(|&q| q >= crate::graph::QUALITIES)
+            .any(|&q| q >= crate::codec::QUALITIES)
         {
             return Err(Error::parameter("validation.qualities are 0 to 63"));
         }

@@ -2,6 +2,7 @@
 //! same integers.
 
 use super::*;
+use crate::codec::IntegerCodec;
 use crate::nn::{Network, Qualities, Scales};
 use crate::random::{Purpose, Random};
 use crate::recipe::tests::tiny_network;
@@ -18,6 +19,10 @@ fn weights(graphs: &LossyGraphs, seed: u64) -> Vec<f32> {
         *value += 0.03 * random.normal();
     }
     values
+}
+
+fn budget() -> Budget {
+    Budget::new(Limits::unlimited())
 }
 
 /// Random integers as a graph's input, some of them extreme.
@@ -50,7 +55,7 @@ fn extents(graph: &str) -> (usize, usize) {
 fn burn_and_the_integer_engine_agree_on_every_graph() {
     let graphs = LossyGraphs::new(&tiny_network());
     let on = (&Default::default(), DType::F64);
-    let budget = Budget::new(Limits::unlimited());
+    let budget = budget();
     let mut compared = 0;
     for seed in 1..4 {
         let values = weights(&graphs, seed);
@@ -139,7 +144,7 @@ fn the_integer_codec_does_what_fake_quantisation_says() {
         .unwrap()
         .build()
         .unwrap();
-    let mut codec = IntegerCodec::new(&model).unwrap();
+    let mut codec = IntegerCodec::new(&model, Engine::new(), &budget()).unwrap();
     let rd_lambda = |quality: usize| f64::from(recipe.network.rd_lambda(quality as f32));
     let integer = validate_integer(&mut codec, rd_lambda, on).unwrap();
     for (fake, integer) in fake.iter().zip(&integer) {

@@ -1,12 +1,10 @@
 //! The sizes of a lossy image network.
 
+use crate::codec::QUALITIES;
 use rcodec_core::{Error, Result};
+use rcodec_entropy::SCALES;
 use serde::{Deserialize, Serialize};
 
-/// Quality steps of every model.
-pub const QUALITIES: usize = 64;
-/// Scales of the Gaussian entropy models, log-spaced.
-pub const SCALES: usize = 64;
 /// The smallest scale.
 pub const SCALE_MIN: f32 = 0.11;
 /// The largest scale.

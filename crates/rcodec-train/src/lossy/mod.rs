@@ -3,17 +3,14 @@
 mod ms_ssim;
 mod rate;
 
-use crate::graph::lossy::{LATENT_Q, LossyGraphs, STEPS};
-use crate::graph::{Activation, INDICES_PER_UNIT, SCALES};
+use crate::codec::{LATENT_FACTOR, LATENT_Q, STEPS, step_of};
+use crate::graph::lossy::LossyGraphs;
+use crate::graph::{Activation, INDICES_PER_UNIT};
 use crate::nn::ops::{self, Columns, Finish, TrainBackend};
 use crate::nn::{Network, Qualities, spread};
 use burn::tensor::{DType, Tensor, TensorData};
 use rate::bits;
-
-/// Sides of the part of a picture that one hyper latent stands for.
-pub const HYPER_FACTOR: usize = 64;
-/// The same for a latent.
-pub const LATENT_FACTOR: usize = 16;
+use rcodec_entropy::SCALES;
 
 /// How values are quantised to compute the rate.
 #[derive(Clone, Debug)]
@@ -45,11 +42,7 @@ pub struct Outcome<B: TrainBackend> {
 }
 
 /// Which latents each step decodes: 1 where it does, for latents
-/// `[row][column][channel]`.
-///
-/// Channels are four groups, positions four phases of squares of 2x2. In step
-/// 0 every phase has one group, in step 1 the diagonally opposite one, and so
-/// on, so that each step decodes a quarter of every neighbourhood.
+/// `[row][column][channel]`; see [`step_of`].
 pub fn step_masks(height: usize, width: usize, channels: usize) -> [Vec<f32>; STEPS] {
     std::array::from_fn(|step| {
         (0..height * width * channels)
@@ -60,14 +53,6 @@ pub fn step_masks(height: usize, width: usize, channels: usize) -> [Vec<f32>; ST
             })
             .collect()
     })
-}
-
-/// The step that decodes a latent.
-pub fn step_of(row: usize, column: usize, channel: usize, channels: usize) -> usize {
-    let phase = row % 2 * 2 + column % 2;
-    let group = channel * STEPS / channels;
-    // Step 1 is the diagonal neighbour: phase 3.
-    [0, 3, 2, 1][phase ^ group]
 }
 
 /// Constants of one shape of batch, on the device.

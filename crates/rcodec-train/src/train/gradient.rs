@@ -1,8 +1,9 @@
 //! Loss and gradients of a batch, on one or several threads.
 
+use crate::codec::{HYPER_FACTOR, LATENT_FACTOR};
 use crate::data::Batch;
 use crate::graph::lossy::LossyGraphs;
-use crate::lossy::{HYPER_FACTOR, LATENT_FACTOR, Masks, Rounding, forward};
+use crate::lossy::{Masks, Rounding, forward};
 use crate::nn::ops::{Kernels, TrainBackend};
 use crate::nn::{Network, Qualities, Scales};
 use crate::recipe::Recipe;
@@ -223,7 +224,7 @@ impl<B: Trainer> Engine<B> {
         count: f32,
     ) -> (Tensor<Autodiff<B>, 1>, Tensor<Autodiff<B>, 1>) {
         let config = &self.graphs.config;
-        let middle = config.rd_lambda((crate::graph::QUALITIES - 1) as f32 / 2.0);
+        let middle = config.rd_lambda((crate::codec::QUALITIES - 1) as f32 / 2.0);
         let exponent = -self.recipe.optimizer.lambda_exponent;
         let (mut rate, mut mse) = (Vec::new(), Vec::new());
         for &quality in qualities {

@@ -10,8 +10,9 @@ pub use checkpoint::{Checkpoint, Progress, Storage};
 pub use gradient::{Engine, Losses, Trainer, noise_len};
 pub use validate::{Figures, validate};
 
+use crate::codec::QUALITIES;
 use crate::data::{Batches, Collection, CropOptions, Source};
-use crate::graph::{Layout, QUALITIES};
+use crate::graph::Layout;
 use crate::nn::Scales;
 use crate::nn::ops::{Adam, adamw};
 use crate::recipe::Recipe;
