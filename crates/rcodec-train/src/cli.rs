@@ -1,17 +1,14 @@
 //! The command line.
 
-use crate::codec::IntegerCodec;
-use crate::data::Collection;
-use crate::export::{model_data, parse_name, validate_integer};
+mod export;
+
 use crate::graph::lossy::LossyGraphs;
-use crate::recipe::{Recipe, ValidationConfig};
-use crate::train::{Checkpoint, Figures, Options, Storage, train, validate};
+use crate::recipe::Recipe;
+use crate::train::{Options, Storage, train};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rcodec_core::{Budget, Error, Limits, Result};
-use rcodec_fixed::Engine;
-use rcodec_model::Record;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use export::{ExportArgs, export};
+use rcodec_core::{Error, Result};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,20 +30,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Turns a checkpoint's averaged weights into an integer model file.
-    Export {
-        /// A checkpoint's folder, or the folder of a run: its latest one.
-        checkpoint: PathBuf,
-        /// The model file to write.
-        #[arg(long)]
-        out: PathBuf,
-        /// Folder of pictures: measures the model, before and after, on those
-        /// held out, and keeps the figures in the file.
-        #[arg(long)]
-        data: Option<PathBuf>,
-        /// Licences of the training data and of the model, for the record.
-        #[arg(long, default_value = "")]
-        licence: String,
-    },
+    Export(ExportArgs),
     /// Shows what a recipe makes: weights and multiply-adds of each part.
     Describe {
         /// The recipe.
@@ -108,15 +92,7 @@ pub fn run() -> Result<()> {
     let cli = Cli::parse();
     match (cli.command, cli.train) {
         (Some(Command::Describe { recipe }), _) => describe(&Recipe::read(&recipe)?),
-        (
-            Some(Command::Export {
-                checkpoint,
-                out,
-                data,
-                licence,
-            }),
-            _,
-        ) => export(&checkpoint, &out, data.as_deref(), licence),
+        (Some(Command::Export(args)), _) => export(&args),
         (None, Some(args)) => run_training(&args),
         (None, None) => Err(Error::parameter("a recipe or a command is needed")),
     }
@@ -180,7 +156,24 @@ fn train_on_cpu(_recipe: &Recipe, _options: Options) -> Result<()> {
 #[cfg(feature = "cuda")]
 fn train_on_cuda(recipe: &Recipe, options: Options) -> Result<()> {
     use burn::backend::Cuda;
-    train::<Cuda>(recipe, options, Default::default()).map(drop)
+    let device = Default::default();
+    // The driver's absence is a panic in burn; here it is an error. The first
+    // kernel also shows whether nvrtc and its headers are there.
+    let probe = || {
+        let ones = burn::tensor::Tensor::<Cuda, 1>::ones([2], &device);
+        (ones.clone() + ones).into_data().to_vec::<f32>().ok()
+    };
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(probe));
+    std::panic::set_hook(hook);
+    if !matches!(&found, Ok(Some(sum)) if sum == &[2.0, 2.0]) {
+        return Err(Error::unsupported(
+            "no NVIDIA GPU that can be used: training there needs libcuda (the driver), \
+             libnvrtc and CUDA's headers; --device cpu works everywhere",
+        ));
+    }
+    train::<Cuda>(recipe, options, device).map(drop)
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -208,99 +201,4 @@ fn describe(recipe: &Recipe) -> Result<()> {
     let (encoder, decoder) = graphs.work_per_pixel();
     println!("  encode {encoder:.0}, decode {decoder:.0} MAC/pixel");
     Ok(())
-}
-
-/// Writes the model file of a checkpoint.
-fn export(checkpoint: &Path, out: &Path, data: Option<&Path>, licence: String) -> Result<()> {
-    let found = Checkpoint::latest(checkpoint)?;
-    let checkpoint = found
-        .ok_or_else(|| Error::Parameter(format!("{}: no checkpoint", checkpoint.display())))?;
-    let recipe = &checkpoint.recipe;
-    let graphs = LossyGraphs::new(&recipe.network);
-    if graphs.layout.fingerprint() != checkpoint.fingerprint {
-        return Err(Error::parameter(
-            "a checkpoint of another version's network",
-        ));
-    }
-    let mut record = record(&checkpoint, licence)?;
-    if let Some(data) = data {
-        let (_, held_out) = Collection::open(data)?;
-        let on = (&held_out, &recipe.validation);
-        let (model, _) = model_data(&graphs, &checkpoint.adam.ema, record.clone())?.build()?;
-        let mut codec =
-            IntegerCodec::new(&model, Engine::new(), &Budget::new(Limits::unlimited()))?;
-        let rd_lambda = |quality: usize| f64::from(recipe.network.rd_lambda(quality as f32));
-        let integer = validate_integer(&mut codec, rd_lambda, on)?;
-        let float = validate_on_cpu(&graphs, &checkpoint.adam.ema, on)?;
-        for (float, integer) in float.iter().zip(&integer) {
-            println!(
-                "quality {:2}: float {:.4} bpp {:.3} dB, integer {:.4} bpp {:.3} dB, loss {:+.2}%",
-                float.quality,
-                float.bpp(),
-                float.psnr_db,
-                integer.bpp(),
-                integer.psnr_db,
-                100.0 * (integer.loss / float.loss - 1.0),
-            );
-        }
-        record.validation_float = figures(&float);
-        record.validation_integer = figures(&integer);
-    }
-    let data = model_data(&graphs, &checkpoint.adam.ema, record)?;
-    let (model, file) = data.build()?;
-    std::fs::write(out, &file)?;
-    println!(
-        "{}: {} bytes, {} weights, step {}",
-        model.name(),
-        file.len(),
-        graphs.layout.len(),
-        checkpoint.progress.step
-    );
-    Ok(())
-}
-
-/// How a checkpoint came to be.
-fn record(checkpoint: &Checkpoint, licence: String) -> Result<Record> {
-    let (family, variant, version) = parse_name(&checkpoint.recipe.name);
-    let recipe =
-        toml::to_string(&checkpoint.recipe).map_err(|error| Error::Parameter(error.to_string()))?;
-    Ok(Record {
-        family,
-        variant,
-        version,
-        recipe_hash: blake3::hash(recipe.as_bytes()).to_hex().to_string(),
-        data_hash: checkpoint.progress.data_hash.clone(),
-        steps: checkpoint.progress.step,
-        hours: checkpoint.progress.hours,
-        device: checkpoint.progress.device.clone(),
-        licence,
-        ..Record::default()
-    })
-}
-
-/// Figures by name and unit.
-fn figures(all: &[Figures]) -> BTreeMap<String, f64> {
-    let entries = all.iter().flat_map(|f| {
-        let at = |name: &str| format!("{name}_quality{}", f.quality);
-        [(at("bpp"), f.bpp()), (at("psnr_db"), f.psnr_db)]
-    });
-    entries.collect()
-}
-
-#[cfg(feature = "flex")]
-fn validate_on_cpu(
-    graphs: &LossyGraphs,
-    weights: &[f32],
-    on: (&Collection, &ValidationConfig),
-) -> Result<Vec<Figures>> {
-    validate::<burn::backend::Flex>(graphs, weights, false, on, &Default::default())
-}
-
-#[cfg(not(feature = "flex"))]
-fn validate_on_cpu(
-    _graphs: &LossyGraphs,
-    _weights: &[f32],
-    _on: (&Collection, &ValidationConfig),
-) -> Result<Vec<Figures>> {
-    Err(Error::unsupported("measuring needs the feature flex"))
 }

@@ -7,6 +7,9 @@
 //!
 //! What the file holds is described in [`codec`](crate::codec).
 
+#[cfg(feature = "flex")]
+pub mod equality;
+pub mod manifest;
 mod measure;
 
 pub use measure::validate_integer;

@@ -102,17 +102,18 @@ impl Recipe {
     }
 
     /// Fails if numbers contradict each other.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.network.check()?;
         let (data, optimizer, validation) = (&self.data, &self.optimizer, &self.validation);
         let sizes = [data.crop, validation.crop];
-        if sizes.iter().any(|s| *s == 0 || !s.is_multiple_of(64)) || data.batch == 0 {
-            return Err(Error::parameter(
-                "crops are multiples of 64, batches of 1 and more",
-            ));
+        if sizes.iter().any(|s| *s == 0 || !s.is_multiple_of(64)) {
+            return Err(Error::parameter("crops are multiples of 64"));
         }
         if !(0.0 < data.min_scale && data.min_scale <= 1.0) {
             return Err(Error::parameter("data.min_scale is above 0 and up to 1"));
+        }
+        if !(1..=1 << 10).contains(&data.batch) || sizes.iter().any(|size| *size > 1 << 13) {
+            return Err(Error::parameter("crops are up to 8192, batches 1 to 1024"));
         }
         if optimizer.steps == 0 || validation.every == 0 {
             return Err(Error::parameter(

@@ -229,11 +229,10 @@ impl IntegerCodec {
         Ok(y_hat)
     }
 
-    /// The picture of decoded latents, 8-bit RGB samples.
-    pub fn synthesise(&mut self, y_hat: &Tensor, quality: usize) -> Result<Vec<u8>> {
-        let x_hat = self.synthesis.run_one(&self.engine, &[y_hat], quality)?;
-        let samples = x_hat.values().chunks_exact(3);
-        Ok(samples.flat_map(|p| rgb8([p[0], p[1], p[2]])).collect())
+    /// The picture of decoded latents: Y, Co, Cg in `SAMPLE_Q`, for
+    /// [`rgb8`](super::rgb8).
+    pub fn synthesise(&mut self, y_hat: &Tensor, quality: usize) -> Result<Tensor> {
+        self.synthesis.run_one(&self.engine, &[y_hat], quality)
     }
 
     /// Costs and decoded samples of a picture, without writing anything.
@@ -243,10 +242,12 @@ impl IntegerCodec {
         let (mut cost_z, mut cost_y) = (CostEstimator::new(), CostEstimator::new());
         let z_hat = self.code_z(&mut cost_z, Some(&z), sides, quality)?;
         let y_hat = self.code_y(&mut cost_y, Some(&y), &z_hat, sides, quality)?;
+        let x_hat = self.synthesise(&y_hat, quality)?;
+        let samples = x_hat.values().chunks_exact(3);
         Ok(Coded {
             bits_y: bits(&cost_y),
             bits_z: bits(&cost_z),
-            rgb: self.synthesise(&y_hat, quality)?,
+            rgb: samples.flat_map(|p| rgb8([p[0], p[1], p[2]])).collect(),
         })
     }
 }

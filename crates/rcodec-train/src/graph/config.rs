@@ -59,6 +59,12 @@ impl NetworkConfig {
                 "network: channels are 1 to 4096, latents a multiple of 4",
             ));
         }
+        if [self.n1, self.n2, self.context_blocks]
+            .iter()
+            .any(|blocks| *blocks > 64)
+        {
+            return Err(Error::parameter("network: blocks are up to 64"));
+        }
         if !(2..=QUALITIES).contains(&self.anchors) {
             return Err(Error::parameter("network: anchors are 2 to 64"));
         }

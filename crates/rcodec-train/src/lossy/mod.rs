@@ -37,6 +37,8 @@ pub struct Outcome<B: TrainBackend> {
     pub mse: Tensor<B, 1>,
     /// MS-SSIM of each image, if it was asked for.
     pub ms_ssim: Option<Tensor<B, 1>>,
+    /// The decoded latents, `[image][row][column][channel]`.
+    pub y_hat: Tensor<B, 4>,
     /// The decoded samples, `[image][row][column][Y, Co, Cg]`, not clipped.
     pub x_hat: Tensor<B, 4>,
 }
@@ -118,9 +120,10 @@ pub fn forward<B: TrainBackend>(
     let x_hat = first(run(&graphs.synthesis, std::slice::from_ref(&y_hat)));
     let residual = match rounding {
         Rounding::Noise { y: noise, .. } => y + noise.clone() - means,
-        Rounding::Hard => y_hat - means,
+        Rounding::Hard => y_hat.clone() - means,
     };
     Outcome {
+        y_hat,
         bits_y: bits(residual, indices(network, scales)),
         bits_z,
         ms_ssim: with_ms_ssim.then(|| ms_ssim::ms_ssim(x.clone(), x_hat.clone())),

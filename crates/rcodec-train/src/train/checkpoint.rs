@@ -142,11 +142,19 @@ impl Checkpoint {
     }
 
     /// Reads a checkpoint's folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Parameter`] for one that is damaged or that
+    /// no run can go on from.
     pub fn read(path: &Path) -> Result<Checkpoint> {
         let wrong = |what: &str| Error::Parameter(format!("{}: {what}", path.display()));
         let json = fs::read(path.join("state.json"))?;
         let state: State =
             serde_json::from_slice(&json).map_err(|error| wrong(&error.to_string()))?;
+        state
+            .recipe
+            .check()
+            .map_err(|error| wrong(&error.to_string()))?;
         let mut vectors = Vec::new();
         for (i, hash) in state.hashes.iter().enumerate().take(FILES.len()) {
             let bytes = fs::read(path.join(file_name(i, state.storage)))?;
@@ -158,6 +166,17 @@ impl Checkpoint {
         let [weights, mean, square, mut ema]: [Vec<f32>; 4] = vectors
             .try_into()
             .map_err(|_| wrong("incomplete checkpoint"))?;
+        let len = weights.len();
+        if [&mean, &square, &ema]
+            .iter()
+            .any(|vector| vector.len() != len)
+        {
+            return Err(wrong("vectors of different lengths"));
+        }
+        let all = weights.iter().chain(&mean).chain(&square).chain(&ema);
+        if !all.clone().all(|value| value.is_finite()) {
+            return Err(wrong("numbers that are not finite"));
+        }
         if state.storage == Storage::Compact {
             for (ema, weight) in ema.iter_mut().zip(&weights) {
                 *ema += weight;
@@ -308,5 +327,56 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn hostile_checkpoints_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint(7).write(folder.path(), Storage::Exact).unwrap();
+        let path = folder.path().join("checkpoint-000000007");
+        let good = fs::read_to_string(path.join("state.json")).unwrap();
+        assert!(Checkpoint::read(&path).is_ok());
+        let state = |from: &str, to: &str| {
+            let changed = good.replacen(from, to, 1);
+            assert_ne!(changed, good, "{from}");
+            fs::write(path.join("state.json"), changed).unwrap();
+            let error = Checkpoint::read(&path).unwrap_err().to_string();
+            fs::write(path.join("state.json"), &good).unwrap();
+            error
+        };
+        // Sizes that no machine has, and numbers that no run can go on from.
+        for (from, to) in [
+            ("\"c1\": 24", "\"c1\": 999999999999"),
+            ("\"n1\": 1", "\"n1\": 4000000000"),
+            ("\"crop\": 64", "\"crop\": 6400000000"),
+            ("\"batch\": 2", "\"batch\": 0"),
+            ("\"anchors\": 4", "\"anchors\": 0"),
+            ("\"step\": 7", "\"step\": -7"),
+            ("\"hashes\": [", "\"hashes\": [ \"00\","),
+            ("\"storage\": \"exact\"", "\"storage\": \"compact\""),
+            ("{", "["),
+        ] {
+            assert!(!state(from, to).is_empty());
+        }
+        fs::write(path.join("state.json"), &good[..good.len() / 2]).unwrap();
+        assert!(Checkpoint::read(&path).is_err());
+        fs::write(path.join("state.json"), [0xff; 9]).unwrap();
+        assert!(Checkpoint::read(&path).is_err());
+
+        // Vectors that fit their hashes and nothing else.
+        let rewritten = |index: usize, bytes: &[u8]| {
+            let mut state: State = serde_json::from_str(&good).unwrap();
+            state.hashes[index] = blake3::hash(bytes).to_hex().to_string();
+            fs::write(path.join(file_name(index, Storage::Exact)), bytes).unwrap();
+            let json = serde_json::to_vec(&state).unwrap();
+            fs::write(path.join("state.json"), json).unwrap();
+            let error = Checkpoint::read(&path).unwrap_err().to_string();
+            checkpoint(7).write(folder.path(), Storage::Exact).unwrap();
+            error
+        };
+        assert!(rewritten(1, &[0; 12]).contains("different lengths"));
+        assert!(rewritten(2, &[]).contains("different lengths"));
+        let nan = f32::NAN.to_le_bytes();
+        assert!(rewritten(3, &[nan, nan].concat()).contains("not finite"));
     }
 }

@@ -35,6 +35,9 @@ const SCALE_MARGIN: f64 = 1.1;
 /// back to its last checkpoint.
 const MAX_SKIPPED: u64 = 10;
 
+/// Times a run goes back to the same checkpoint before it gives up.
+const MAX_ROLLBACKS: u64 = 5;
+
 /// What a run is told besides its recipe.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -139,7 +142,7 @@ impl<B: Trainer> Run<B> {
         let curve = Curve::open(&self.options.out)?;
         let mut display = Display::new(last);
         let mut batches = self.batches();
-        let mut skipped = 0;
+        let (mut skipped, mut rollbacks) = (0, 0);
         let mut saved = Instant::now();
         display.note(&self.greeting());
         while self.progress.step < last {
@@ -151,7 +154,14 @@ impl<B: Trainer> Run<B> {
             let (losses, is_finite) = self.step(&batch)?;
             skipped = if is_finite { 0 } else { skipped + 1 };
             if skipped > MAX_SKIPPED {
+                if rollbacks >= MAX_ROLLBACKS {
+                    return Err(Error::parameter(
+                        "losses and gradients are not finite, again and again: \
+                         try a lower learning_rate",
+                    ));
+                }
                 self.roll_back()?;
+                rollbacks += 1;
                 display.note(&format!("went back to step {}", self.progress.step));
                 batches = self.batches();
                 skipped = 0;
@@ -172,7 +182,7 @@ impl<B: Trainer> Run<B> {
                 if saved.elapsed() >= self.options.checkpoint_every {
                     self.checkpoint()?
                         .write(&self.options.out, self.options.storage)?;
-                    saved = Instant::now();
+                    (saved, rollbacks) = (Instant::now(), 0);
                 }
             }
         }

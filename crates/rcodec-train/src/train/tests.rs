@@ -76,3 +76,33 @@ fn a_resumed_run_takes_the_very_same_steps() {
     let resumed = run(&recipe(), first).unwrap();
     assert!(resumed.adam == whole.adam, "weights differ");
 }
+
+#[test]
+fn steps_that_are_not_finite_change_nothing() {
+    let (data, out) = (pictures(), tempfile::tempdir().unwrap());
+    let mut run = Run::<Flex>::start(&recipe(), options(&data, &out), Default::default()).unwrap();
+    let good = run.batches().next_batch().unwrap();
+    let before = run.checkpoint().unwrap().adam;
+    for value in [f32::NAN, f32::INFINITY, 1e30] {
+        let mut batch = good.clone();
+        batch.images[100] = value;
+        let (_, is_finite) = run.step(&batch).unwrap();
+        assert!(!is_finite, "{value}");
+    }
+    assert!(run.checkpoint().unwrap().adam == before);
+    assert_eq!(run.progress.skipped, 3);
+    let (losses, is_finite) = run.step(&good).unwrap();
+    assert!(is_finite && losses.loss.is_finite());
+    assert!(run.checkpoint().unwrap().adam != before);
+}
+
+#[test]
+fn a_run_that_diverges_goes_back_and_gives_up_in_the_end() {
+    let (data, out) = (pictures(), tempfile::tempdir().unwrap());
+    let mut recipe = recipe();
+    recipe.optimizer.learning_rate = 1e30;
+    recipe.optimizer.quantized_share = 0.0;
+    recipe.validation.qualities.clear();
+    let error = train::<Flex>(&recipe, options(&data, &out), Default::default()).unwrap_err();
+    assert!(error.to_string().contains("learning_rate"), "{error}");
+}
