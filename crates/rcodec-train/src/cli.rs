@@ -4,7 +4,7 @@ mod export;
 
 use crate::graph::lossy::LossyGraphs;
 use crate::recipe::Recipe;
-use crate::train::{Options, Storage, train};
+use crate::train::{Options, Speed, Storage, train};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use export::{ExportArgs, export};
 use rcodec_core::{Error, Result};
@@ -31,6 +31,18 @@ pub struct Cli {
 enum Command {
     /// Turns a checkpoint's averaged weights into an integer model file.
     Export(ExportArgs),
+    /// Times training steps of a recipe on every backend of this build, on
+    /// made-up pictures.
+    Speed {
+        /// The recipe.
+        recipe: PathBuf,
+        /// Steps on each backend.
+        #[arg(long, default_value_t = 10)]
+        steps: u64,
+        /// Threads that share a batch.
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
+    },
     /// Shows what a recipe makes: weights and multiply-adds of each part.
     Describe {
         /// The recipe.
@@ -92,6 +104,14 @@ pub fn run() -> Result<()> {
     let cli = Cli::parse();
     match (cli.command, cli.train) {
         (Some(Command::Describe { recipe }), _) => describe(&Recipe::read(&recipe)?),
+        (
+            Some(Command::Speed {
+                recipe,
+                steps,
+                workers,
+            }),
+            _,
+        ) => speeds(&Recipe::read(&recipe)?, (workers, steps)),
         (Some(Command::Export(args)), _) => export(&args),
         (None, Some(args)) => run_training(&args),
         (None, None) => Err(Error::parameter("a recipe or a command is needed")),
@@ -155,6 +175,12 @@ fn train_on_cpu(_recipe: &Recipe, _options: Options) -> Result<()> {
 
 #[cfg(feature = "cuda")]
 fn train_on_cuda(recipe: &Recipe, options: Options) -> Result<()> {
+    train::<burn::backend::Cuda>(recipe, options, cuda_device()?).map(drop)
+}
+
+/// The first GPU, if it can be used.
+#[cfg(feature = "cuda")]
+fn cuda_device() -> Result<burn::backend::cuda::CudaDevice> {
     use burn::backend::Cuda;
     let device = Default::default();
     // The driver's absence is a panic in burn; here it is an error. The first
@@ -173,7 +199,7 @@ fn train_on_cuda(recipe: &Recipe, options: Options) -> Result<()> {
              libnvrtc and CUDA's headers; --device cpu works everywhere",
         ));
     }
-    train::<Cuda>(recipe, options, device).map(drop)
+    Ok(device)
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -181,6 +207,44 @@ fn train_on_cuda(_recipe: &Recipe, _options: Options) -> Result<()> {
     Err(Error::unsupported(
         "this build has no CUDA; build it with --features cuda",
     ))
+}
+
+/// Times steps on every backend of this build.
+fn speeds(recipe: &Recipe, options: (usize, u64)) -> Result<()> {
+    let show = |name: &str, speed: Result<Speed>| -> Result<()> {
+        let Speed {
+            wall_ms,
+            cpu_ms,
+            loss,
+        } = speed?;
+        println!("{name:8} {wall_ms:8.1} ms/step  {cpu_ms:8.1} ms of CPU  loss {loss:.5}");
+        Ok(())
+    };
+    #[cfg(feature = "flex")]
+    show(
+        "flex",
+        crate::train::speed::<burn::backend::Flex>(recipe, Default::default(), options),
+    )?;
+    #[cfg(feature = "ndarray")]
+    show(
+        "ndarray",
+        crate::train::speed::<burn::backend::NdArray>(recipe, Default::default(), options),
+    )?;
+    #[cfg(feature = "candle")]
+    show(
+        "candle",
+        crate::train::speed::<burn::backend::Candle>(recipe, Default::default(), options),
+    )?;
+    #[cfg(feature = "cuda")]
+    match cuda_device() {
+        Ok(device) => show(
+            "cuda",
+            crate::train::speed::<burn::backend::Cuda>(recipe, device, options),
+        )?,
+        Err(error) => println!("cuda     {error}"),
+    }
+    let _ = (recipe, options, show);
+    Ok(())
 }
 
 /// Weights and work of each graph.

@@ -4,10 +4,12 @@ mod checkpoint;
 mod gradient;
 mod log;
 mod schedule;
+mod speed;
 mod validate;
 
 pub use checkpoint::{Checkpoint, Progress, Storage};
 pub use gradient::{Engine, Losses, Trainer, noise_len};
+pub use speed::{Speed, speed};
 pub use validate::{Figures, validate};
 
 use crate::codec::QUALITIES;
