@@ -18,9 +18,9 @@ mod ols;
 mod seen;
 mod tree;
 
-use crate::plane::Planes;
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
 use crate::progress::GroupProgress;
-use crate::values::ValueMap;
 use contexts::Neighbourhood;
 use experts::ChannelExperts;
 use field::Field;

@@ -10,12 +10,12 @@
 //! | 3 | fast | the channels' value maps, then residuals |
 //! | 4 | photo, large models | as photo |
 
-use crate::bitbuf::{BitReader, BitWriter};
-use crate::photo::Level;
-use crate::plane::Planes;
+use crate::lossless::bitbuf::{BitReader, BitWriter};
+use crate::lossless::photo::Level;
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
+use crate::lossless::{fast, palette, photo};
 use crate::progress::{GroupProgress, PictureProgress};
-use crate::values::ValueMap;
-use crate::{fast, palette, photo};
 use rcodec_core::{Budget, Effort, Error, ImageHeader, Result, Samples};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 

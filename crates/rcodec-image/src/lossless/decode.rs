@@ -1,7 +1,7 @@
 //! Blocks in, strips out.
 
-use crate::group::{GroupShape, decode_group};
-use crate::params::Params;
+use crate::lossless::group::{GroupShape, decode_group};
+use crate::lossless::params::Params;
 use crate::progress::PictureProgress;
 use rayon::prelude::*;
 use rcodec_core::{

@@ -1,8 +1,8 @@
 //! Strips in, blocks out.
 
-use crate::group::{GroupShape, encode_group};
-use crate::params::Params;
-use crate::plane::Planes;
+use crate::lossless::group::{GroupShape, encode_group};
+use crate::lossless::params::Params;
+use crate::lossless::plane::Planes;
 use crate::progress::PictureProgress;
 use rayon::prelude::*;
 use rcodec_core::{

@@ -1,10 +1,10 @@
 //! The fast mode: one predictor per sample, and residuals in adaptive trees
 //! chosen by the local activity.
 
-use crate::color::ColorTransform;
-use crate::plane::Planes;
+use crate::lossless::color::ColorTransform;
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
 use crate::progress::GroupProgress;
-use crate::values::ValueMap;
 use rcodec_core::{Error, Result};
 use rcodec_entropy::{BitCoder, BitModel, BitTree, CountedBit, unzigzag, zigzag};
 
