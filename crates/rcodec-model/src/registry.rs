@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The environment variable with folders of models, separated as in `PATH`.
 pub const VARIABLE: &str = "RCODEC_MODELS";
@@ -27,6 +28,16 @@ pub const EMBEDDED: &[&[u8]] = &[];
 
 /// The most files of a folder that are looked at.
 const MAX_FILES: usize = 4096;
+
+/// Folders that a program added.
+static ADDED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Adds a folder in which [`Registry::from_env`] looks first, in this process:
+/// for programs that keep models with their own data.
+pub fn add_folder(folder: PathBuf) {
+    let mut added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
+    added.push(folder);
+}
 
 /// Where a model is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +71,14 @@ struct FileBytes {
 }
 
 impl Registry {
-    /// The embedded models, the folders of `RCODEC_MODELS`, and the platform's
-    /// data folder.
+    /// The embedded models, those of [`add_folder`], the folders of
+    /// `RCODEC_MODELS`, and the platform's data folder.
     pub fn from_env() -> Registry {
+        let added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders = added.clone();
         let named = env::var_os(VARIABLE).unwrap_or_default();
-        let mut folders: Vec<PathBuf> = env::split_paths(&named)
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .collect();
+        let named = env::split_paths(&named);
+        folders.extend(named.filter(|folder| !folder.as_os_str().is_empty()));
         folders.extend(data_folder());
         Registry {
             embedded: EMBEDDED.iter().map(|&file| Cow::Borrowed(file)).collect(),
