@@ -21,7 +21,7 @@
 //! `CUDARC_CUDA_VERSION=13000` at build time pins the version of the bindings.
 
 pub mod cli;
-pub mod codec;
+pub use rcodec_image::lossy as codec;
 pub mod data;
 pub mod export;
 pub mod graph;

@@ -143,9 +143,20 @@ impl IntegerCodec {
         let samples = samples.flat_map(|p| ycocg_q13([p[0], p[1], p[2]]));
         let shape = Shape::new(height, width, 3)?;
         let x = Tensor::from_values(shape, QFormat::new(SAMPLE_Q)?, samples.collect())?;
-        let y = self.analysis.run_one(&self.engine, &[&x], quality)?;
-        let z = self.hyper_analysis.run_one(&self.engine, &[&y], quality)?;
+        let y = self.latents(&x, quality)?;
+        let z = self.hyper_latents(&y, quality)?;
         Ok((y, z))
+    }
+
+    /// Latents `y` of a part of a picture: Y, Co, Cg in `SAMPLE_Q`, sides
+    /// multiples of 64.
+    pub fn latents(&mut self, x: &Tensor, quality: usize) -> Result<Tensor> {
+        self.analysis.run_one(&self.engine, &[x], quality)
+    }
+
+    /// Hyper latents `z` of latents.
+    pub fn hyper_latents(&mut self, y: &Tensor, quality: usize) -> Result<Tensor> {
+        self.hyper_analysis.run_one(&self.engine, &[y], quality)
     }
 
     /// Codes latents, by an encoder, a decoder or an estimator of costs, and

@@ -1,6 +1,15 @@
-//! The family `image-lossy`: what a model file of it holds and how the coded
-//! latents follow from its graphs. Integers only, and nothing of training: this
-//! is what a decoder has to agree with.
+//! Lossy images: a learned transform, a hyperprior and a context model, all in
+//! integers.
+//!
+//! A picture is cut into bands of whole rows; every band is one block of the
+//! file, whose latents are coded without looking at the others. Analysis and
+//! synthesis look over a band's edges, by [`HALO_ROWS`] rows, so that the edges
+//! do not show; a decoder gives the rows of a band when it has the latents of
+//! the next.
+//!
+//! This page says what a model file of the family `image-lossy` holds and how
+//! the coded latents follow from its graphs: what encoder, decoder and training
+//! have to agree on.
 //!
 //! # Graphs
 //!
@@ -38,10 +47,23 @@
 //!    ([`step_of`]). Step `k` runs `entry{k}` and `trunk` on everything known,
 //!    then codes its latents, position by position, channels innermost.
 
-mod integer;
+mod codec;
+mod decode;
+mod encode;
+mod networks;
+mod params;
+mod reconstruct;
+mod samples;
 
-pub use integer::{Coded, IntegerCodec};
+pub use codec::ImageLossy;
+pub use networks::{Coded, IntegerCodec};
+pub use samples::{rgb8, ycocg_q13};
 
+/// What the record of a model file calls the family.
+pub const FAMILY: &str = "image-lossy";
+/// Rows of the neighbouring bands that the synthesis of a band looks at, where
+/// there are so many.
+pub const HALO_ROWS: usize = 128;
 /// Sides of the part of a picture that one hyper latent stands for.
 pub const HYPER_FACTOR: usize = 64;
 /// The same for a latent.
@@ -92,42 +114,9 @@ pub fn scale_index(scale: i16) -> usize {
     (index as usize).min(rcodec_entropy::SCALES - 1)
 }
 
-/// An 8-bit RGB sample as Y, Co and Cg in [`SAMPLE_Q`]: exact in integers.
-///
-/// ```text
-/// Y = (R + 2G + B) / 4 − 128     Co = (R − B) / 2     Cg = (2G − R − B) / 4
-/// ```
-///
-/// One level is 2⁷, so that a level is 1/64 in real units.
-pub fn ycocg_q13(rgb: [u8; 3]) -> [i16; 3] {
-    let [r, g, b] = rgb.map(i32::from);
-    let y = (r + 2 * g + b) * 32 - 128 * 128;
-    let co = (r - b) * 64;
-    let cg = (2 * g - r - b) * 32;
-    [y as i16, co as i16, cg as i16]
-}
-
-/// Y, Co and Cg in [`SAMPLE_Q`] as 8-bit RGB samples, rounded and clipped.
-pub fn rgb8(ycocg: [i16; 3]) -> [u8; 3] {
-    let [y, co, cg] = ycocg.map(i32::from);
-    [y - cg + co, y + cg, y - cg - co].map(|v| (((v + 64) >> 7) + 128).clamp(0, 255) as u8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn colours_come_back() {
-        for r in (0..=255).step_by(15) {
-            for g in (0..=255).step_by(17) {
-                for b in (0..=255).step_by(5) {
-                    let rgb = [r as u8, g as u8, b as u8];
-                    assert_eq!(rgb8(ycocg_q13(rgb)), rgb);
-                }
-            }
-        }
-    }
 
     #[test]
     fn every_step_decodes_a_quarter_of_each_square() {
