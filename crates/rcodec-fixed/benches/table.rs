@@ -123,8 +123,11 @@ fn speed(work: u64, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok((calls * work) as f64 / start.elapsed().as_secs_f64())
 }
 
-/// Convolutions by themselves: name, layer, input.
-fn layers() -> Result<Vec<(&'static str, Box<dyn Layer>, Shape)>> {
+/// A layer by itself: its name, itself, its input's shape.
+type Single = (&'static str, Box<dyn Layer>, Shape);
+
+/// Convolutions by themselves.
+fn layers() -> Result<Vec<Single>> {
     let values = &mut Values::new(7);
     let relu = Activation::relu(8191);
     let gate = Gate {
@@ -252,7 +255,7 @@ fn peaks(table: &mut Table) {
 }
 
 /// Layers by themselves.
-fn kernels(table: &mut Table, layers: &[(&str, Box<dyn Layer>, Shape)]) -> Result<()> {
+fn kernels(table: &mut Table, layers: &[Single]) -> Result<()> {
     for (name, layer, shape) in layers {
         let input = Values::new(9).words(shape.checked_len()?, 8191);
         let mut out = vec![0; layer.output_shape(*shape)?.checked_len()?];

@@ -28,7 +28,7 @@ pub(crate) fn loops(level: Level) -> Option<[Loop; 2]> {
 /// Memory that begins where a cache line does: loads across lines cost twice.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(crate) struct CacheLine(pub(crate) [u8; 64]);
+pub(crate) struct CacheLine(#[expect(dead_code, reason = "read in assembly")] pub(crate) [u8; 64]);
 
 /// Reads `memory` `times` times over, in the widest registers of the level;
 /// gives the bytes. One core's read bandwidth of the cache that holds it.
