@@ -139,8 +139,7 @@ impl Registry {
             if !peek_file(&path).is_ok_and(|found| found == id) {
                 continue;
             }
-            let model = read_file(&path, budget).and_then(|file| Model::read(&file.bytes, budget));
-            match model {
+            match open(&path, budget) {
                 Ok(model) => return Ok(model),
                 Err(error) => fault = error,
             }
@@ -236,6 +235,15 @@ fn peek_file(path: &Path) -> Result<ModelId> {
         .take(HEAD_BYTES as u64)
         .read_to_end(&mut head)?;
     peek_id(&head)
+}
+
+/// Reads and checks the model file at `path`, wherever that is.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, and those of [`Model::read`].
+pub fn open(path: &Path, budget: &Budget) -> Result<Model> {
+    let file = read_file(path, budget)?;
+    Model::read(&file.bytes, budget)
 }
 
 /// Reads a whole file, if it is not larger than a model may be.
