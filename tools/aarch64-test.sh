@@ -79,7 +79,7 @@ export CARGO_TARGET_DIR=$project/target/aarch64
 
 cd "$project"
 case " $* " in
-*" --lib "* | *" --test"*) ;;
+*" --lib "* | *" --test "* | *" --tests "*) ;;
 *) set -- --tests "$@" ;;
 esac
 exec cargo test --target "$triple" "$@"
