@@ -3,6 +3,7 @@
 #
 #   tools/aarch64-test.sh [cargo test arguments]
 #   tools/aarch64-test.sh -p rcodec-fixed
+#   tools/aarch64-test.sh --fetch            only fetches the tools
 #
 # It needs apt (Debian 12 or later), cargo and the network once, and no root:
 # Debian's own Rust compiler (rustc-web), whose standard library exists for
@@ -47,7 +48,8 @@ wrap() {
 export LD_LIBRARY_PATH=$libraries
 exec $root/usr/bin/rustc --sysroot=$root/usr "\$@"
 EOF
-    local gcc="$root/usr/bin/aarch64-linux-gnu-gcc-12 --sysroot=$root"
+    local compilers=("$root"/usr/bin/aarch64-linux-gnu-gcc-[0-9][0-9])
+    local gcc="${compilers[0]} --sysroot=$root"
     local ar=$root/usr/bin/aarch64-linux-gnu-ar
     local tool
     for tool in gcc ar; do
@@ -63,6 +65,9 @@ EOF
 
 [ -e "$tools/complete" ] || fetch
 wrap
+if [ "${1:-}" = --fetch ]; then
+    exit
+fi
 
 export RUSTC=$tools/bin/rustc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$tools/bin/aarch64-linux-gnu-gcc
