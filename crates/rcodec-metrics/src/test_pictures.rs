@@ -1,7 +1,8 @@
 //! Five small made distortions, and what reference implementations say of them:
 //! scikit-image 0.26 for PSNR and for SSIM, of which MS-SSIM is put together
-//! (contrast alone by a huge K1), the package `ssimulacra2` 0.3 of PyPI, and
-//! `butteraugli_main` of libjxl 0.7.
+//! (contrast alone by a huge K1), the crate `fast-ssim2` 0.9.1, a port of its
+//! own, for SSIMULACRA2, and `butteraugli_main` of libjxl 0.7 (later versions
+//! changed details, hence the tolerance).
 
 use crate::{Rgb8, ms_ssim_rgb, ms_ssim_y, psnr_rgb, psnr_y};
 
@@ -114,12 +115,11 @@ fn psnr_and_ms_ssim_as_scikit_image_has_them() {
 #[cfg(feature = "ssimulacra2")]
 #[test]
 fn ssimulacra2_as_another_implementation_has_it() {
-    let expected = [62.196689, 30.841250, 76.479557, 26.956841, 64.656084];
+    let expected = [81.319045, 64.348975, 83.404671, 41.106824, 53.835557];
     let original = original();
     for (i, (picture, want)) in distorted(&original).iter().zip(expected).enumerate() {
         let got = crate::ssimulacra2(&original, picture).unwrap();
-        println!("ss2 {i} {got}");
-        assert_close(got, want, 99.0, "SSIMULACRA2", i);
+        assert_close(got, want, 0.02, "SSIMULACRA2", i);
     }
     assert!(crate::ssimulacra2(&original, &original).unwrap() > 99.99);
 }
@@ -138,8 +138,7 @@ fn butteraugli_as_libjxl_has_it() {
     let original = original();
     for (i, (picture, want)) in distorted(&original).iter().zip(expected).enumerate() {
         let got = crate::butteraugli(&original, picture).unwrap();
-        println!("ba {i} {got:?}");
-        assert_close(got.max, want.0, 9.0 * want.0, "Butteraugli", i);
-        assert_close(got.norm3, want.1, 9.0 * want.1, "Butteraugli's 3-norm", i);
+        assert_close(got.max, want.0, 0.05 * want.0, "Butteraugli", i);
+        assert_close(got.norm3, want.1, 0.05 * want.1, "Butteraugli's 3-norm", i);
     }
 }
