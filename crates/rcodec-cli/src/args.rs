@@ -264,6 +264,9 @@ pub(crate) struct BenchArgs {
     /// Lossy tools only
     #[arg(long)]
     pub(crate) lossy: bool,
+    /// Also other programs' slowest settings (cjxl -e 9, cwebp -z 9, zpaq -method 5)
+    #[arg(long)]
+    pub(crate) slow: bool,
     /// The tool that others are compared with [default: avif, opus; lossless: jxl, flac, zstd-cli]
     #[arg(long, value_name = "NAME")]
     pub(crate) anchor: Option<String>,

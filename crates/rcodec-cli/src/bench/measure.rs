@@ -102,8 +102,25 @@ pub(crate) struct Bench<'a> {
 
 /// Encodes, decodes, and compares.
 pub(crate) fn measure(task: &Task<'_>, prepared: &mut Prepared, bench: &mut Bench<'_>) -> Record {
+    let mut record = nothing_yet(task);
+    match round_trip(task, prepared, bench, &mut record) {
+        Ok(outcome) => record.outcome = outcome,
+        Err(why) => record.outcome = Outcome::Failed(why),
+    }
+    record
+}
+
+/// The record of a file that cannot be read any more.
+pub(crate) fn unreadable(task: &Task<'_>, why: String) -> Record {
+    Record {
+        outcome: Outcome::Failed(why),
+        ..nothing_yet(task)
+    }
+}
+
+fn nothing_yet(task: &Task<'_>) -> Record {
     let item = task.item;
-    let mut record = Record {
+    Record {
         key: task.key(),
         file: item.name.clone(),
         set: item.set.clone(),
@@ -127,12 +144,7 @@ pub(crate) fn measure(task: &Task<'_>, prepared: &mut Prepared, bench: &mut Benc
         outcome: Outcome::Ok,
         metrics: BTreeMap::new(),
         crop: None,
-    };
-    match round_trip(task, prepared, bench, &mut record) {
-        Ok(outcome) => record.outcome = outcome,
-        Err(why) => record.outcome = Outcome::Failed(why),
     }
-    record
 }
 
 fn round_trip(

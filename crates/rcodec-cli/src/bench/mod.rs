@@ -32,7 +32,7 @@ use rcodec_metrics::python::PythonMetric;
 use record::{Outcome, Record, Results};
 use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tool::{Choice, Threads, Tool};
@@ -70,8 +70,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
         shown: shown(&corpus.items),
         bar: bar(args.quiet, tasks.len()),
         python: python_metrics(&tools),
+        work: work_folder(&args.out)?,
     };
     let records = run.all(&tasks, helpers)?;
+    fs::remove_dir_all(&run.work)?;
     run.bar.finish_and_clear();
     let summary = report::Summary::new(args, &records, &corpus, &tools, missing, run.shown);
     summary.write(&args.out)?;
@@ -96,7 +98,18 @@ fn choice(args: &BenchArgs) -> Choice<'_> {
         bitrates: &args.bitrates,
         lossless: both || args.lossless,
         lossy: both || args.lossy,
+        slow: args.slow,
     }
+}
+
+/// An empty folder of which programs elsewhere know the way.
+fn work_folder(out: &Path) -> std::io::Result<PathBuf> {
+    let folder = out.canonicalize()?.join("work");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir(&folder)?;
+    Ok(folder)
 }
 
 fn nothing_found(corpus: &Corpus) -> Failure {
@@ -186,6 +199,9 @@ struct Run<'a> {
     shown: Vec<String>,
     bar: ProgressBar,
     python: Vec<PythonMetric>,
+    /// Folder of plain and encoded files; what an interrupted run left there is
+    /// gone.
+    work: PathBuf,
 }
 
 impl Run<'_> {
@@ -213,7 +229,7 @@ impl Run<'_> {
         Ok(done.into_iter().map(|(_, record)| record).collect())
     }
 
-    fn crops(&self) -> std::path::PathBuf {
+    fn crops(&self) -> PathBuf {
         self.args.out.join("crops")
     }
 
@@ -241,7 +257,7 @@ impl Run<'_> {
     fn file(&self, helper: &mut Helper, tasks: &[Task<'_>]) -> Result<Vec<Record>, Failure> {
         let mut records = Vec::new();
         let mut prepared = None;
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir_in(&self.work)?;
         for task in tasks {
             self.bar.set_message(format!(
                 "{} · {} {}",
@@ -256,17 +272,13 @@ impl Run<'_> {
                 self.bar.inc(1);
                 continue;
             }
-            if prepared.is_none() {
-                prepared =
-                    Some(Prepared::new(task.item).map_err(|e| {
-                        Failure::target(format!("{}: {e}", task.item.path.display()))
-                    })?);
-            }
-            if let Some(prepared) = &mut prepared {
-                let record = self.one(helper, task, prepared, folder.path());
-                self.results.append(&record)?;
-                records.push(record);
-            }
+            let file = prepared.get_or_insert_with(|| Prepared::new(task.item));
+            let record = match file {
+                Ok(file) => self.one(helper, task, file, folder.path()),
+                Err(why) => measure::unreadable(task, why.clone()),
+            };
+            self.results.append(&record)?;
+            records.push(record);
             self.bar.inc(1);
         }
         Ok(records)
@@ -299,7 +311,8 @@ impl Run<'_> {
             let Some(task) = tasks.find(|task| task.tool.name == tool.name) else {
                 continue;
             };
-            if let (Ok(mut prepared), Ok(folder)) = (Prepared::new(task.item), tempfile::tempdir())
+            if let (Ok(mut prepared), Ok(folder)) =
+                (Prepared::new(task.item), tempfile::tempdir_in(&self.work))
             {
                 self.bar.set_message(format!("warming up: {}", tool.name));
                 self.one(helper, task, &mut prepared, folder.path());

@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     /// Empty: it uses one thread only.
     pub(crate) all: &'static [&'static str],
     pub(crate) scale: Scale,
+    /// Labels of settings that take long, with `--slow` only.
+    pub(crate) slow: &'static [&'static str],
     /// Takes more than 8 bits per sample.
     pub(crate) deep: bool,
 }
@@ -55,6 +57,7 @@ const BASE: Peer = Peer {
     one: &[],
     all: &[],
     scale: Scale::Fixed(&[""]),
+    slow: &[],
     deep: false,
 };
 
@@ -112,7 +115,8 @@ pub(crate) const PEERS: &[Peer] = &[
         decode: &["djxl", "--quiet", "{threads}", "{in}", "{out}"],
         one: &["--num_threads=0"],
         all: &["--num_threads=-1"],
-        scale: Scale::Fixed(&["-e 3", "-e 7", "-e 9"]),
+        scale: Scale::Fixed(&["-e 3", "-e 7"]),
+        slow: &["-e 9"],
         deep: true,
         ..PICTURE
     },
@@ -134,6 +138,7 @@ pub(crate) const PEERS: &[Peer] = &[
         decode: &["dwebp", "-quiet", "{pnm}", "-o", "{out}", "{in}"],
         all: &["-mt"],
         scale: Scale::Fixed(&["-z 6"]),
+        slow: &["-z 9"],
         ..PICTURE
     },
     Peer {
@@ -368,7 +373,8 @@ pub(crate) const PEERS: &[Peer] = &[
             "{threads}",
         ],
         one: &["-threads", "1"],
-        scale: Scale::Fixed(&["-method 5"]),
+        scale: Scale::Fixed(&["-method 4"]),
+        slow: &["-method 5"],
         ..BASE
     },
 ];
@@ -413,6 +419,7 @@ impl Peer {
         match self.scale {
             Scale::Fixed(labels) => labels
                 .iter()
+                .chain(if choice.slow { self.slow } else { &[] })
                 .map(|label| Setting {
                     label: label.to_string(),
                     args: label.split_whitespace().map(String::from).collect(),

@@ -162,6 +162,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) bitrates: &'a [u32],
     pub(crate) lossless: bool,
     pub(crate) lossy: bool,
+    /// Also the slowest settings of peers.
+    pub(crate) slow: bool,
 }
 
 /// The tools to measure, and a line for each that is missing.

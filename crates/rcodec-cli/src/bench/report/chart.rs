@@ -4,7 +4,10 @@
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
     pub(crate) label: String,
-    /// In the order they are joined.
+    /// Drawn thicker.
+    pub(crate) ours: bool,
+    /// In the order they are joined. A line without points keeps its colour
+    /// from others, and is not drawn.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -51,10 +54,10 @@ pub(crate) enum Stroke {
     },
 }
 
-pub(crate) const WIDTH: f64 = 820.0;
-pub(crate) const HEIGHT: f64 = 480.0;
+pub(crate) const WIDTH: f64 = 680.0;
+pub(crate) const HEIGHT: f64 = 420.0;
 /// The frame: left, top, right, bottom. The legend stands right of it.
-const FRAME: (f64, f64, f64, f64) = (62.0, 44.0, 640.0, 432.0);
+const FRAME: (f64, f64, f64, f64) = (58.0, 44.0, 510.0, 372.0);
 const INK: Color = [40, 40, 40];
 const GRID: Color = [222, 222, 222];
 
@@ -111,8 +114,10 @@ impl Chart {
             Align::End,
             self.x_label.clone(),
         );
+        let mut drawn = 0;
         for (i, series) in self.series.iter().enumerate() {
             let color = COLORS[i % COLORS.len()];
+            let width = if series.ours { 3.2 } else { 1.6 };
             let places: Vec<(f64, f64)> = series
                 .points
                 .iter()
@@ -123,30 +128,33 @@ impl Chart {
                 out.push(Stroke::Line {
                     from: pair[0],
                     to: pair[1],
-                    width: 1.8,
+                    width,
                     color,
                 });
             }
             out.extend(places.iter().map(|&at| Stroke::Dot {
                 at,
-                radius: 3.2,
+                radius: width + 1.6,
                 color,
             }));
-            legend(&mut out, i, color, &series.label);
+            if !places.is_empty() {
+                legend(&mut out, drawn, color, series);
+                drawn += 1;
+            }
         }
         Some(out)
     }
 }
 
-fn legend(out: &mut Vec<Stroke>, index: usize, color: Color, label: &str) {
+fn legend(out: &mut Vec<Stroke>, index: usize, color: Color, series: &Series) {
     let (x, y) = (FRAME.2 + 18.0, FRAME.1 + 10.0 + 20.0 * index as f64);
     out.push(Stroke::Line {
         from: (x, y - 4.0),
         to: (x + 18.0, y - 4.0),
-        width: 2.4,
+        width: if series.ours { 4.0 } else { 2.4 },
         color,
     });
-    text(out, (x + 24.0, y), Align::Start, label.to_string());
+    text(out, (x + 24.0, y), Align::Start, series.label.clone());
 }
 
 fn rule(out: &mut Vec<Stroke>, from: (f64, f64), to: (f64, f64)) {
@@ -301,6 +309,7 @@ mod tests {
             y_label: "y".into(),
             series: vec![Series {
                 label: "none".into(),
+                ours: false,
                 points: vec![(0.0, 1.0), (1.0, f64::NAN)],
             }],
         };

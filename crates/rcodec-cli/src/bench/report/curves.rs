@@ -76,8 +76,18 @@ pub(crate) fn bd_rates(
     by_file.sort_by(f64::total_cmp);
     Some(BdRates {
         of_means,
-        median_of_files: by_file.get(by_file.len() / 2).copied(),
+        median_of_files: median(&by_file),
     })
+}
+
+/// Of values in order.
+fn median(values: &[f64]) -> Option<f64> {
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
 }
 
 fn file_curve(groups: &[&Group<'_>], file: &str, metric: &Metric) -> Vec<(f64, f64)> {

@@ -17,7 +17,7 @@ const HEAD: &str = r#"<!doctype html>
 <title>rcodec bench</title>
 <style>
 :root { --ink:#222; --faint:#667; --line:#d9dce2; --ours:#eaf4ec; --head:#f3f4f7; }
-body { font:15px/1.5 system-ui,sans-serif; color:var(--ink); max-width:1180px; margin:2rem auto; padding:0 1.2rem; }
+body { font:15px/1.5 system-ui,sans-serif; color:var(--ink); max-width:1360px; margin:2rem auto; padding:0 1.2rem; }
 h1 { font-size:1.7rem; margin:0 0 .3rem; } h2 { margin:2.6rem 0 .6rem; border-bottom:2px solid var(--line); padding-bottom:.2rem; }
 h3 { font-size:1.02rem; margin:1.6rem 0 .4rem; }
 p.note, li, dl { color:var(--faint); } code { font-size:.92em; }

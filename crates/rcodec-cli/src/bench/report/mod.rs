@@ -311,10 +311,8 @@ fn charts(section: &Section<'_>) -> Vec<(String, Chart)> {
     let groups = section.total();
     if section.lossy {
         let has = |name: &str| {
-            let points = groups.iter().flat_map(|g| g.points.values());
-            points
-                .into_iter()
-                .any(|(_, metrics)| metrics.contains_key(name))
+            let mut points = groups.iter().flat_map(|g| g.points.values());
+            points.any(|(_, metrics)| metrics.contains_key(name))
         };
         return METRICS
             .iter()
@@ -364,9 +362,9 @@ fn curves_of(
         .into_iter()
         .map(|(label, groups)| Series {
             label: label.to_string(),
+            ours: rcodec::codec_named(groups[0].tool).is_some(),
             points: points(&groups),
         })
-        .filter(|series| !series.points.is_empty())
         .collect()
 }
 

@@ -69,6 +69,21 @@ impl Table {
         self.rows.push(Row { ours, cells });
     }
 
+    /// Without the columns in which no row has anything.
+    #[must_use]
+    pub(crate) fn without_empty_columns(mut self) -> Self {
+        let filled: Vec<bool> = (0..self.headings.len())
+            .map(|i| self.rows.iter().any(|row| !row.cells[i].text.is_empty()))
+            .collect();
+        let mut keep = filled.iter();
+        self.headings.retain(|_| keep.next() == Some(&true));
+        for row in &mut self.rows {
+            let mut keep = filled.iter();
+            row.cells.retain(|_| keep.next() == Some(&true));
+        }
+        self
+    }
+
     pub(crate) fn markdown(&self) -> String {
         let mut out = format!("### {}\n\n", self.title);
         let line = |cells: &mut dyn Iterator<Item = String>| {
@@ -109,5 +124,12 @@ mod tests {
             table.markdown(),
             "### T\n\n| tool | bytes |\n|---|---|\n| **a\\|b** | 1,234 |\n| c |  |\n\n"
         );
+        table.rows.pop();
+        table.push(false, vec![Cell::words("c"), Cell::words("")]);
+        assert_eq!(table.clone().without_empty_columns().headings.len(), 2);
+        table.rows.remove(0);
+        let table = table.without_empty_columns();
+        assert_eq!(table.headings, ["tool"]);
+        assert_eq!(table.rows[0].cells.len(), 1);
     }
 }

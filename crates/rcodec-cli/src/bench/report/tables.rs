@@ -201,7 +201,7 @@ impl<'a> Section<'a> {
             cells.extend(speeds(group));
             table.push(is_ours(group), cells);
         }
-        table
+        table.without_empty_columns()
     }
 
     /// BD-rates by metric; none without an anchor.
@@ -214,10 +214,8 @@ impl<'a> Section<'a> {
         let metrics: Vec<_> = METRICS
             .iter()
             .filter(|m| {
-                let points = groups.iter().flat_map(|g| g.points.values());
-                points
-                    .into_iter()
-                    .any(|(_, values)| values.contains_key(m.name))
+                let mut points = groups.iter().flat_map(|g| g.points.values());
+                points.any(|(_, values)| values.contains_key(m.name))
             })
             .collect();
         let mut headings = vec!["tool", "files"];
@@ -248,10 +246,8 @@ impl<'a> Section<'a> {
         let metrics: Vec<_> = METRICS
             .iter()
             .filter(|m| {
-                let points = groups.iter().flat_map(|g| g.points.values());
-                points
-                    .into_iter()
-                    .any(|(_, values)| values.contains_key(m.name))
+                let mut points = groups.iter().flat_map(|g| g.points.values());
+                points.any(|(_, values)| values.contains_key(m.name))
             })
             .collect();
         let speed = self.speed_unit();
@@ -287,7 +283,7 @@ impl<'a> Section<'a> {
             cells.extend(speeds(group));
             table.push(is_ours(group), cells);
         }
-        table
+        table.without_empty_columns()
     }
 }
 
