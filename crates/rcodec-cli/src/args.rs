@@ -105,6 +105,9 @@ pub(crate) struct EncodeArgs {
     /// The codec (see `rcodec codecs`) [default: by content]
     #[arg(long, value_name = "NAME")]
     pub(crate) codec: Option<String>,
+    /// The learned model (see `rcodec models`) [default: the codec's choice]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
     /// 1 (fast) to 9 (small)
     #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) effort: u8,

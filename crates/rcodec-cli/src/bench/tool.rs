@@ -2,7 +2,10 @@
 //! command lines of its settings.
 
 use crate::bench::peers::{PEERS, Peer};
-use rcodec::{MediaHeader, MediaKind, SampleFormat};
+use rcodec::{
+    AudioBlock, AudioHeader, Codec, ColorType, EncodeContext, ImageHeader, ImageStrip, Media,
+    MediaHeader, MediaKind, Rate, SampleFormat, Samples,
+};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -192,8 +195,12 @@ pub(crate) fn choose(choice: &Choice<'_>) -> Result<(Vec<Tool>, Vec<String>), St
     }
     for codec in rcodec::CODECS {
         let info = codec.info();
-        if wanted(info.lossy) && named(choice.codecs, info.name) {
-            tools.push(ours(info, choice));
+        if !wanted(info.lossy) || !named(choice.codecs, info.name) {
+            continue;
+        }
+        match works(*codec) {
+            Ok(()) => tools.push(ours(info, choice)),
+            Err(why) => missing.push(format!("{} ({why})", info.name)),
         }
     }
     for peer in PEERS {
@@ -293,6 +300,46 @@ fn own_version(program: &Path) -> String {
         env!("CARGO_PKG_VERSION"),
         xxhash_rust::xxh3::xxh3_64(&bytes) >> 32
     )
+}
+
+/// Whether a codec can encode: one that needs a learned model may lack it.
+fn works(codec: &dyn Codec) -> rcodec::Result<()> {
+    let info = codec.info();
+    if !info.lossy {
+        return Ok(());
+    }
+    let (header, unit) = match info.media {
+        MediaKind::Image => {
+            let header = ImageHeader {
+                width: 64,
+                height: 64,
+                color: ColorType::Rgb,
+                bits: 8,
+                palette: Vec::new(),
+            };
+            let samples = Samples::U8((0..64 * 64 * 3).map(|i| (i / 48) as u8).collect());
+            let strip = ImageStrip { rows: 64, samples };
+            (MediaHeader::Image(header), Media::Image(strip))
+        }
+        MediaKind::Audio => {
+            let header = AudioHeader {
+                sample_rate: 48_000,
+                channels: 1,
+                format: SampleFormat::Int { bits: 16 },
+            };
+            let samples = (0..4800).map(|i| i % 100 * 50).collect();
+            (
+                MediaHeader::Audio(header),
+                Media::Audio(AudioBlock { samples }),
+            )
+        }
+        MediaKind::Bytes => (MediaHeader::Bytes, Media::Bytes(b"some text".to_vec())),
+    };
+    let context = EncodeContext {
+        rate: Rate::Quality(50.0),
+        ..EncodeContext::default()
+    };
+    rcodec::encode(codec, &header, [unit], context).map(drop)
 }
 
 /// The version a peer prints, or None if it cannot be run.
