@@ -43,7 +43,13 @@ impl Measurement for CpuTime {
 
 fn codecs(criterion: &mut criterion::Criterion<CpuTime>) {
     for case in cases() {
-        let file = case.encode().expect("a case that encodes");
+        let file = match case.encode() {
+            Ok(file) => file,
+            Err(why) => {
+                println!("{}: left out: {why}", case.name());
+                continue;
+            }
+        };
         let mut group = criterion.benchmark_group(case.name());
         group.throughput(Throughput::Elements(case.input.elements));
         group.bench_function("encode", |b| b.iter(|| black_box(case.encode())));

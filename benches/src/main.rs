@@ -50,6 +50,10 @@ fn run(steps: &str, name: &str) -> Result<(), Box<dyn Error>> {
 fn count_all(part: &str) -> Result<(), Box<dyn Error>> {
     println!("case,encode_instructions,decode_instructions");
     for case in cases().iter().filter(|case| case.name().contains(part)) {
+        if let Err(why) = case.encode() {
+            eprintln!("{}: left out: {why}", case.name());
+            continue;
+        }
         let [made, encoded, decoded] = count(case)?;
         println!(
             "{},{},{}",
