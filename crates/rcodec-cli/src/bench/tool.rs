@@ -199,7 +199,7 @@ pub(crate) fn choose(choice: &Choice<'_>) -> Result<(Vec<Tool>, Vec<String>), St
             continue;
         }
         match works(*codec) {
-            Ok(()) => tools.push(ours(info, choice)),
+            Ok(sample) => tools.push(ours(info, choice, sample)),
             Err(why) => missing.push(format!("{} ({why})", info.name)),
         }
     }
@@ -216,7 +216,7 @@ pub(crate) fn choose(choice: &Choice<'_>) -> Result<(Vec<Tool>, Vec<String>), St
     Ok((tools, missing))
 }
 
-fn ours(info: &rcodec::Info, choice: &Choice<'_>) -> Tool {
+fn ours(info: &rcodec::Info, choice: &Choice<'_>, sample: Option<u64>) -> Tool {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("rcodec"));
     let template = |command: &str, extra: &[&str]| {
         let mut args: Vec<String> = [command, "--quiet", "--force", "{threads}"]
@@ -271,7 +271,7 @@ fn ours(info: &rcodec::Info, choice: &Choice<'_>) -> Tool {
     };
     Tool {
         name: info.name.to_string(),
-        version: own_version(&program),
+        version: own_version(&program, sample),
         ours: true,
         media: info.media,
         lossy: info.lossy,
@@ -291,22 +291,21 @@ pub(crate) fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The version and a hash of the program: results of another build are not
-/// ours.
-fn own_version(program: &Path) -> String {
+/// The version and a hash of the program and, for codecs with learned models,
+/// of what it makes: results of another build or model are not ours.
+fn own_version(program: &Path, sample: Option<u64>) -> String {
     let bytes = std::fs::read(program).unwrap_or_default();
-    format!(
-        "{} ({:08x})",
-        env!("CARGO_PKG_VERSION"),
-        xxhash_rust::xxh3::xxh3_64(&bytes) >> 32
-    )
+    let hash = xxhash_rust::xxh3::xxh3_64(&bytes) ^ sample.unwrap_or(0);
+    format!("{} ({:08x})", env!("CARGO_PKG_VERSION"), hash >> 32)
 }
 
-/// Whether a codec can encode: one that needs a learned model may lack it.
-fn works(codec: &dyn Codec) -> rcodec::Result<()> {
+/// Whether a codec can encode: one that needs a learned model may lack it. A
+/// hash of a small file says which model it takes; there is none for lossless
+/// codecs.
+fn works(codec: &dyn Codec) -> rcodec::Result<Option<u64>> {
     let info = codec.info();
     if !info.lossy {
-        return Ok(());
+        return Ok(None);
     }
     let (header, unit) = match info.media {
         MediaKind::Image => {
@@ -339,7 +338,8 @@ fn works(codec: &dyn Codec) -> rcodec::Result<()> {
         rate: Rate::Quality(50.0),
         ..EncodeContext::default()
     };
-    rcodec::encode(codec, &header, [unit], context).map(drop)
+    let file = rcodec::encode(codec, &header, [unit], context)?;
+    Ok(Some(xxhash_rust::xxh3::xxh3_64(&file)))
 }
 
 /// The version a peer prints, or None if it cannot be run.
