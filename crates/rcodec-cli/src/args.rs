@@ -39,8 +39,6 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// List the codecs of this build
     Codecs(ListArgs),
-    /// List the learned models that are installed
-    Models(ListArgs),
     /// Measure our codecs and other programs on your own files
     #[cfg(feature = "bench")]
     Bench(BenchArgs),
@@ -48,6 +46,8 @@ pub(crate) enum Command {
     #[cfg(feature = "bench")]
     #[command(hide = true)]
     BenchChild,
+    /// List, check and describe learned models
+    Models(ModelsArgs),
     /// Work with dictionaries for many small similar files
     Dict {
         #[command(subcommand)]
@@ -193,6 +193,49 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const MODEL_PLACES: &str = "\
+Models are part of the program, or files with the extension .rcm in the folders
+that RCODEC_MODELS names (separated as in PATH) or in the platform's data folder
+(on Linux ~/.local/share/rcodec/models).";
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, after_help = MODEL_PLACES)]
+pub(crate) struct ModelsArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Check model files: hashes, shapes, the proof that no sum overflows, the
+    /// tables, the work per sample
+    Check(ModelsCheckArgs),
+    /// Describe a model: how it was trained, its networks, its tensors
+    Show(ModelsShowArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelsCheckArgs {
+    /// Model files [default: all that are installed]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print one JSON object per file
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelsShowArgs {
+    /// The model's name, its id, or its file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

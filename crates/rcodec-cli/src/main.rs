@@ -10,6 +10,7 @@ mod exit;
 mod inputs;
 mod inspect;
 mod limits;
+mod models;
 mod output;
 mod progress;
 mod report;
@@ -45,11 +46,11 @@ fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Verify(args) => decode::verify(&args),
         Command::Info(args) => inspect::info(&args),
         Command::Codecs(args) => inspect::codecs(&args),
-        Command::Models(args) => inspect::models(&args),
         #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "bench")]
         Command::BenchChild => bench::serve(),
+        Command::Models(args) => models::run(&args),
         Command::Dict { command } => dict::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

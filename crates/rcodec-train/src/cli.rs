@@ -230,11 +230,6 @@ fn speeds(recipe: &Recipe, options: (usize, u64)) -> Result<()> {
         "ndarray",
         crate::train::speed::<burn::backend::NdArray>(recipe, Default::default(), options),
     )?;
-    #[cfg(feature = "candle")]
-    show(
-        "candle",
-        crate::train::speed::<burn::backend::Candle>(recipe, Default::default(), options),
-    )?;
     #[cfg(feature = "cuda")]
     match cuda_device() {
         Ok(device) => show(

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | `flex` (default) | `train` | CPUs |
 //! | `cuda` | `train-cuda` | NVIDIA GPUs, and CPUs by `flex` |
-//! | `ndarray`, `candle` | `train` | comparing backends (`rcodec-train speed`) |
+//! | `ndarray` | `train` | comparing backends (`rcodec-train speed`) |
 //!
 //! `cuda` builds without a CUDA toolkit: kernels are compiled at run time, for
 //! which a machine needs the driver (`libcuda`), `libnvrtc` and CUDA's headers.

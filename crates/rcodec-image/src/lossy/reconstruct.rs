@@ -94,3 +94,61 @@ impl Reconstruction {
 fn row_len(y_hat: &Tensor) -> usize {
     y_hat.shape().width * y_hat.shape().channels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lossy::{LATENT_Q, rgb8};
+    use rcodec_core::{Budget, Limits};
+    use rcodec_fixed::{Engine, QFormat};
+    use rcodec_model::Model;
+
+    /// What comes of latents in bands of so many rows of them.
+    fn reconstruct(latents: &Tensor, header: &ImageHeader, band: usize) -> Vec<u8> {
+        let budget = Budget::new(Limits::default());
+        let file = include_bytes!("../../tests/data/tiny.rcm");
+        let model = Model::read(file, &budget).unwrap();
+        let mut networks = IntegerCodec::new(&model, Engine::new(), &budget).unwrap();
+        let mut reconstruction = Reconstruction::new(header, 40);
+        let shape = latents.shape();
+        let row = shape.width * shape.channels;
+        let mut strips = Vec::new();
+        for values in latents.values().chunks(band * row) {
+            let shape = Shape::new(values.len() / row, shape.width, shape.channels).unwrap();
+            let next = Band {
+                y_hat: Tensor::from_values(shape, latents.q(), values.to_vec()).unwrap(),
+                rows: shape.height * LATENT_FACTOR,
+                alpha: None,
+                _memory: budget.reserve(0).unwrap(),
+            };
+            strips.extend(reconstruction.push(next, &mut networks).unwrap());
+        }
+        strips.extend(reconstruction.finish(&mut networks).unwrap());
+        let samples = strips.into_iter().flat_map(|strip| match strip.samples {
+            Samples::U8(samples) => samples,
+            Samples::U16(_) => panic!("8 bits"),
+        });
+        samples.collect()
+    }
+
+    #[test]
+    fn bands_are_as_one_picture() {
+        let header = ImageHeader {
+            width: 64,
+            height: 640,
+            color: ColorType::Rgb,
+            bits: 8,
+            palette: Vec::new(),
+        };
+        let shape = Shape::new(40, 4, 24).unwrap();
+        let values = (0..40 * 4 * 24).map(|i: i32| ((i * 7919) % 1001 - 500) as i16);
+        let q = QFormat::new(LATENT_Q).unwrap();
+        let latents = Tensor::from_values(shape, q, values.collect()).unwrap();
+        let whole = reconstruct(&latents, &header, 40);
+        assert_eq!(whole.len(), 64 * 640 * 3);
+        assert!(whole.iter().any(|&sample| sample != rgb8([0; 3])[0]));
+        for band in [8, 12, 20] {
+            assert!(reconstruct(&latents, &header, band) == whole, "{band}");
+        }
+    }
+}

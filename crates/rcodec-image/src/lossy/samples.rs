@@ -1,7 +1,7 @@
 //! Samples of a picture as the networks take and give them.
 //!
-//! Every bit depth becomes levels in Q7 of 255: 0 to 32640. Depths of up to 8
-//! bits that are one of 255's divisors, and 8 itself, do so exactly.
+//! Every bit depth becomes levels in Q7 of 255: 0 to 32640, which 8 bits do
+//! exactly.
 
 use rcodec_core::{ColorType, Samples};
 
@@ -139,8 +139,8 @@ mod tests {
     fn all_depths_come_back() {
         for bits in 1..=16u8 {
             let top = (1u64 << bits) - 1;
-            // 16 bits have two samples to a level in Q7.
-            let tolerance = if bits == 16 { 1 } else { 0 };
+            // 15 and 16 bits have more samples than there are levels in Q7.
+            let tolerance = if bits >= 15 { 1 } else { 0 };
             for sample in (0..=top as u32).step_by(1 + (top / 4096) as usize) {
                 let back = sample_of(level_of(sample, top), top);
                 assert!(

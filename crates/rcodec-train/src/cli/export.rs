@@ -35,6 +35,9 @@ pub(super) struct ExportArgs {
     /// Licences of the training data and of the model, for the record.
     #[arg(long, default_value = "")]
     licence: String,
+    /// Anything else, for the record.
+    #[arg(long, default_value = "")]
+    notes: String,
 }
 
 /// Figures of one model in three kinds of arithmetic.
@@ -61,7 +64,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<()> {
             "a checkpoint of another version's network",
         ));
     }
-    let mut record = record(&checkpoint, args.licence.clone())?;
+    let mut record = record(&checkpoint, args)?;
     let mut measured = None;
     if let Some(data) = &args.data {
         let (model, _) = model_data(&graphs, weights, record.clone())?.build()?;
@@ -194,7 +197,7 @@ fn enter(
 }
 
 /// How a checkpoint came to be.
-fn record(checkpoint: &Checkpoint, licence: String) -> Result<Record> {
+fn record(checkpoint: &Checkpoint, args: &ExportArgs) -> Result<Record> {
     let (family, variant, version) = parse_name(&checkpoint.recipe.name);
     let recipe =
         toml::to_string(&checkpoint.recipe).map_err(|error| Error::Parameter(error.to_string()))?;
@@ -207,7 +210,8 @@ fn record(checkpoint: &Checkpoint, licence: String) -> Result<Record> {
         steps: checkpoint.progress.step,
         hours: checkpoint.progress.hours,
         device: checkpoint.progress.device.clone(),
-        licence,
+        licence: args.licence.clone(),
+        notes: args.notes.clone(),
         ..Record::default()
     })
 }

@@ -224,10 +224,6 @@ plain_backend!(burn::backend::Flex);
 plain_backend!(burn::backend::Cuda);
 #[cfg(feature = "cuda")]
 impl Kernels for burn::backend::Cuda {}
-#[cfg(feature = "candle")]
-plain_backend!(burn::backend::Candle);
-#[cfg(feature = "candle")]
-impl Kernels for burn::backend::Candle {}
 #[cfg(feature = "ndarray")]
 plain_backend!(burn::backend::NdArray);
 #[cfg(feature = "ndarray")]
