@@ -39,6 +39,13 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// List the codecs of this build
     Codecs(ListArgs),
+    /// Measure our codecs and other programs on your own files
+    #[cfg(feature = "bench")]
+    Bench(BenchArgs),
+    /// Runs and measures programs for `bench`
+    #[cfg(feature = "bench")]
+    #[command(hide = true)]
+    BenchChild,
     /// List, check and describe learned models
     Models(ModelsArgs),
     /// Work with dictionaries for many small similar files
@@ -257,4 +264,83 @@ pub(crate) struct DictTrainArgs {
     /// Overwrite what is there
     #[arg(short, long)]
     pub(crate) force: bool,
+}
+
+/// Threads that are allowed to what is measured.
+#[cfg(feature = "bench")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Timing {
+    /// One thread.
+    One,
+    /// As many as there are cores, where a program can use them.
+    All,
+    /// One, then the other.
+    Both,
+}
+
+#[cfg(feature = "bench")]
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BenchArgs {
+    /// Folders, gone into, or files
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Our codecs, or none [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) codecs: Vec<String>,
+    /// Other programs: auto (all that are installed), none, or names
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "auto"
+    )]
+    pub(crate) peers: Vec<String>,
+    /// Efforts of our codecs
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,5,9", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) efforts: Vec<u8>,
+    /// Qualities of lossy pictures (and of our lossy codecs), 1..100
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "15,30,45,60,75,90", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) qualities: Vec<u8>,
+    /// Bit rates of other people's lossy sound, kbit/s
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "24,48,64,96,128", value_parser = clap::value_parser!(u32).range(1..=2000))]
+    pub(crate) bitrates: Vec<u32>,
+    /// Lossless tools only
+    #[arg(long)]
+    pub(crate) lossless: bool,
+    /// Lossy tools only
+    #[arg(long)]
+    pub(crate) lossy: bool,
+    /// Also other programs' slowest settings (cjxl -e 9, cwebp -z 9, zpaq -method 5)
+    #[arg(long)]
+    pub(crate) slow: bool,
+    /// The tool that others are compared with [default: avif, opus; lossless: jxl, flac, zstd-cli]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) anchor: Option<String>,
+    /// Folder of the report and of the results so far
+    #[arg(short, long, value_name = "DIR", default_value = "report")]
+    pub(crate) out: PathBuf,
+    /// Measurements at a time; more than one makes times less sure
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+    /// Measurements of everything; the median counts. From 2 on, all warm up first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) repeat: u32,
+    /// Threads allowed to what is measured
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) timing: Timing,
+    /// Seconds after which a program is stopped
+    #[arg(long, value_name = "S", default_value_t = 1800)]
+    pub(crate) timeout: u64,
+    /// Take JPEG and lossy WebP as pictures too
+    #[arg(long)]
+    pub(crate) pixels: bool,
+    /// Measure nothing: write the report of what an interrupted run got to
+    #[arg(long, conflicts_with = "fresh")]
+    pub(crate) report_only: bool,
+    /// Forget the results of an interrupted run
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }

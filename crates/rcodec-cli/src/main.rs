@@ -1,6 +1,8 @@
 //! The program `rcodec`: a thin front end to the `rcodec` library.
 
 mod args;
+#[cfg(feature = "bench")]
+mod bench;
 mod decode;
 mod dict;
 mod encode;
@@ -44,6 +46,10 @@ fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Verify(args) => decode::verify(&args),
         Command::Info(args) => inspect::info(&args),
         Command::Codecs(args) => inspect::codecs(&args),
+        #[cfg(feature = "bench")]
+        Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "bench")]
+        Command::BenchChild => bench::serve(),
         Command::Models(args) => models::run(&args),
         Command::Dict { command } => dict::run(&command),
         Command::Completions { shell } => {
