@@ -262,7 +262,12 @@ impl<'a> Job<'a> {
         if media.kind() == MediaKind::Bytes && kind.is_compressed() && self.options.is_empty() {
             return Ok(rcodec::codec(CodecId::STORE)?);
         }
-        Ok(rcodec::default_codec(media.kind())?)
+        // Dictionaries and the options that the program has are Zstandard's.
+        let wants_zstd = !self.options.is_empty() || !self.dictionary.is_empty();
+        if media.kind() == MediaKind::Bytes && wants_zstd {
+            return Ok(rcodec::codec(CodecId::ZSTD)?);
+        }
+        Ok(rcodec::default_codec(media.kind(), self.effort)?)
     }
 
     /// Decodes what was written; the content's checksum is that of the samples
