@@ -1,10 +1,12 @@
 //! Compressed sound, decoded through `symphonia` on request.
 //!
-//! FLAC becomes integers of its own width, each as it was (their number and MD5
-//! checksum are checked). MP3, Vorbis and AAC decode to floating point, which is rounded to
-//! 16 bits as players do; packets that cannot be decoded are left out, as players
-//! do too. Tags are not kept, and what comes back is a WAV: that is why it has
-//! to be asked for.
+//! FLAC becomes integers of its own width, each as it was (their number and
+//! MD5 checksum are checked). MP3, Vorbis and AAC decode to floating point,
+//! which is rounded to 16 bits as players do; packets that cannot be decoded
+//! are left out, as players do too. MP3 and Vorbis begin and end with the very
+//! samples that were encoded; AAC comes with its encoder's delay before and
+//! padding behind. Tags are not kept, and what comes back is a WAV: that is why
+//! it has to be asked for.
 
 use crate::input::{Input, Whole};
 use crate::probe::SourceKind;

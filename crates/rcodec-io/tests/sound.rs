@@ -143,6 +143,59 @@ fn damaged_flac_is_bytes() {
     assert!(restore(&content) == damaged);
 }
 
+/// Root of the mean squared distance of decoded sound to the tones of
+/// `tests/data`, which begin after `delay` frames.
+fn distance_to_tones(content: &Content, delay: usize) -> f64 {
+    let samples = content.sound();
+    let frames: Vec<&[i32]> = samples.chunks(2).skip(delay).collect();
+    let inner = 2000..9000;
+    let error = |i: usize| {
+        let t = i as f64 / 44_100.0 * std::f64::consts::TAU;
+        let left = f64::from(frames[i][0]) - 10_000.0 * (440.0 * t).sin();
+        let right = f64::from(frames[i][1]) - 8_000.0 * (660.0 * t).sin();
+        (left * left + right * right) / 2.0
+    };
+    (inner.clone().map(error).sum::<f64>() / inner.len() as f64).sqrt()
+}
+
+#[test]
+fn mp3_vorbis_and_aac_decode() {
+    let files: [(&str, &[u8], usize, usize); 3] = [
+        ("mp3", include_bytes!("data/tone.mp3"), 11_025, 0),
+        ("vorbis", include_bytes!("data/tone.ogg"), 11_025, 0),
+        // Whole packets, and the encoder's delay before the first tone.
+        ("aac", include_bytes!("data/tone.m4a"), 12 * 1024, 1024),
+    ];
+    for (name, file, frames, delay) in files {
+        let content = read_with(file, &TRANSCODE);
+        assert!(!content.is_bytes(), "{name}: {:?}", content.note);
+        assert_eq!(content.sound().len(), 2 * frames, "{name}");
+        let distance = distance_to_tones(&content, delay);
+        assert!(distance < 500.0, "{name}: {distance}");
+        assert!(read(file).is_bytes(), "{name} stays as it is unless asked");
+    }
+}
+
+#[test]
+fn damaged_mp3_vorbis_and_aac_end_well() {
+    for file in [
+        &include_bytes!("data/tone.mp3")[..],
+        include_bytes!("data/tone.ogg"),
+        include_bytes!("data/tone.m4a"),
+    ] {
+        for step in 0..40 {
+            let mut damaged = file.to_vec();
+            let at = (step * 7919 + 13) % damaged.len();
+            damaged[at] ^= 1 << (step % 8);
+            damaged.truncate(file.len() - step * file.len() / 80);
+            let content = read_with(&damaged, &TRANSCODE);
+            if content.is_bytes() {
+                assert!(restore(&content) == damaged);
+            }
+        }
+    }
+}
+
 #[test]
 fn other_sound_that_is_none() {
     for head in [
