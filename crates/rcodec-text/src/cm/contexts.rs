@@ -57,8 +57,6 @@ const MAX_DEPTH: usize = 32;
 pub(crate) struct Tracker {
     /// The last eight bytes, the last one lowest.
     pub(crate) last8: u64,
-    /// The eight before them.
-    pub(crate) older8: u64,
     /// Hashes of the word so far and of the two before; 0 for none.
     word: u32,
     words: [u32; 2],
@@ -78,8 +76,6 @@ pub(crate) struct Tracker {
     /// Classes of the last characters, four bits each; runs of digits or
     /// letters as one.
     shape: u32,
-    /// Classes of the last characters, four bits each.
-    classes: u32,
     /// Open brackets, each with what stood before it.
     nesting: Vec<(u8, u32)>,
     /// Inside double quotes.
@@ -91,7 +87,7 @@ pub(crate) struct Tracker {
 }
 
 /// Class of a byte, 0 to 15.
-const fn class_of(byte: u8) -> u8 {
+pub(crate) fn class_of(byte: u8) -> u32 {
     match byte {
         b'a'..=b'z' => 1,
         b'A'..=b'Z' => 2,
@@ -112,21 +108,10 @@ const fn class_of(byte: u8) -> u8 {
     }
 }
 
-static CLASS_OF: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = class_of(byte as u8);
-        byte += 1;
-    }
-    table
-};
-
 impl Tracker {
     pub(crate) fn new() -> Self {
         Tracker {
             last8: 0,
-            older8: 0,
             word: 0,
             words: [0; 2],
             word_length: 0,
@@ -138,7 +123,6 @@ impl Tracker {
             first_word_done: false,
             indent: 0,
             shape: 0,
-            classes: 0,
             nesting: Vec::new(),
             quoted: false,
             key: 0,
@@ -160,13 +144,11 @@ impl Tracker {
         let (c1, c2) = (self.byte(1) as usize, self.byte(2) as usize);
         let pair = &mut self.followed2[c2 << 8 | c1];
         *pair = *pair << 8 | u16::from(byte);
-        self.older8 = self.older8 << 8 | self.last8 >> 56;
         self.last8 = self.last8 << 8 | u64::from(byte);
         self.advance_word(byte);
         self.advance_line(byte, history.len());
         self.advance_nesting(byte);
-        let class = u32::from(CLASS_OF[usize::from(byte)]);
-        self.classes = self.classes << 4 | class;
+        let class = class_of(byte);
         let is_run = matches!(class, 1..=3 | 12) && self.shape & 15 == class;
         if !is_run {
             self.shape = self.shape << 4 | class;
@@ -251,10 +233,10 @@ impl Tracker {
             | u32::from(self.indent > 0)) as usize
     }
 
-    /// Classes of the last two bytes, 8 bits.
-    #[inline(always)]
+    /// Classes of the last three bytes, 12 bits.
     pub(crate) fn classes(&self) -> usize {
-        self.classes as usize & 255
+        let class = |back| class_of(self.byte(back) as u8);
+        (class(1) | class(2) << 4 | class(3) << 8) as usize
     }
 
     /// Whether the byte above the next begins with the bits of `partial`: 0

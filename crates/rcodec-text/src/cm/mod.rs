@@ -68,8 +68,8 @@ pub(crate) struct Model<const C: usize, const N: usize> {
     hashes: [u32; C],
     places: [Place; C],
     slots: [Slot; C],
-    state_maps: Box<[StateMap; C]>,
-    run_maps: Box<[RunMap; C]>,
+    state_maps: Vec<StateMap>,
+    run_maps: Vec<RunMap>,
     matches: [MatchModel; MATCHES],
     order0: Box<[AdaptiveBit<5>; 256]>,
     inputs: Inputs<N>,
@@ -107,8 +107,8 @@ impl<const C: usize, const N: usize> Model<C, N> {
             hashes: [0; C],
             places: [Place::default(); C],
             slots: [Slot::default(); C],
-            state_maps: Box::new([state_map; C]),
-            run_maps: Box::new([run_map; C]),
+            state_maps: vec![state_map; C],
+            run_maps: vec![run_map; C],
             matches: [
                 MatchModel::new(MIN_MATCHES[0], heads_bits, budget)?,
                 MatchModel::new(MIN_MATCHES[1], heads_bits, budget)?,
@@ -160,36 +160,21 @@ impl<const C: usize, const N: usize> Model<C, N> {
             let salted = context.wrapping_add(i as u32).wrapping_mul(0x9e37_79b1);
             *hash = salted ^ salted >> 15;
         }
-        self.touch_lines(1);
         self.claim_slots();
-    }
-
-    /// The line of a context for a half of the byte. Those of second halves
-    /// lie near that of the first, and two halves that differ in the last bit
-    /// share one, so that it is known one bit early.
-    #[inline(always)]
-    fn line(hash: u32, partial: u32) -> u32 {
-        hash.wrapping_mul(0x2c1b_3c6d) >> 8 ^ (partial >> 1 & 15)
-    }
-
-    /// Asks the cache for the lines of all contexts, side by side, before
-    /// [`claim_slots`](Self::claim_slots) needs one after the other.
-    #[inline(always)]
-    fn touch_lines(&self, partial: u32) {
-        let checks = self.hashes.iter().fold(0, |checks, &hash| {
-            checks ^ self.table.touch(Self::line(hash, partial))
-        });
-        std::hint::black_box(checks);
     }
 
     /// Fetches the slots of all contexts for this half of the byte.
     #[inline(always)]
     fn claim_slots(&mut self) {
-        let check_salt = self.partial.wrapping_mul(0x9e5b) as u16;
+        // Nearby lines for second halves: the number of the first half is in
+        // `partial`, 16 to 31 then, and 1 for the first.
+        let half = self.partial;
+        let near = half & 31;
+        let check_salt = half.wrapping_mul(0x9e5b) as u16;
         for i in 0..C {
             let hash = self.hashes[i];
             let check = (hash as u16).wrapping_add(check_salt) | 1;
-            let line = Self::line(hash, self.partial);
+            let line = hash.wrapping_mul(0x2c1b_3c6d) >> 8 ^ near;
             (self.places[i], self.slots[i]) = self.table.claim(line, check);
         }
     }
@@ -208,19 +193,13 @@ impl<const C: usize, const N: usize> Model<C, N> {
         ((1 << bits) - 1 + within) as usize % 15
     }
 
-    /// What a slot's run says about the next bit: the index of its map (0 if
-    /// it says nothing) and the bit as a sign (0 if it says nothing).
-    ///
-    /// Without branches, which nobody could predict.
+    /// The bit that a slot's run predicts, if the bits so far agree with it.
     #[inline(always)]
-    fn run(slot: &Slot, partial: u32, bits_known: u32) -> (usize, i32) {
-        let bits = bits_known & 3;
+    fn run_bit(slot: &Slot, partial: u32, bits: u32) -> Option<bool> {
         let expected = u32::from(slot.run & 15) | 16;
         let so_far = partial & ((1 << bits) - 1) | 1 << bits;
-        let agrees = u32::from(slot.run >= 16) & u32::from(expected >> (4 - bits) == so_far);
-        let bit = (expected >> (3 - bits) & 1) as i32;
-        let index = (u32::from(slot.run >> 4) << 3 | bits_known) & agrees.wrapping_neg();
-        (index as usize & 127, (2 * bit - 1) * agrees as i32)
+        (slot.run >= 16 && expected >> (4 - bits) == so_far)
+            .then(|| expected >> (3 - bits) & 1 != 0)
     }
 
     /// The probability of a one, of 65536.
@@ -234,14 +213,23 @@ impl<const C: usize, const N: usize> Model<C, N> {
             let slot = &self.slots[i];
             let state = slot.states[node];
             let x = &mut x[i * PER_CONTEXT..][..PER_CONTEXT];
-            let p_q16 = self.state_maps[i][usize::from(state)].p1_q16();
-            x[0] = stretch(p_q16) as i16;
-            x[1] = ((p_q16 as i32 - 32768) >> 5) as i16;
-            if i < RANKED {
-                known += usize::from(state != 0);
+            if state == 0 {
+                x[0] = 0;
+                x[1] = 0;
+            } else {
+                let p_q16 = self.state_maps[i][usize::from(state)].p1_q16();
+                x[0] = stretch(p_q16) as i16;
+                x[1] = ((p_q16 as i32 - 32768) >> 5) as i16;
+                known += usize::from(i < RANKED);
             }
-            let (run, sign) = Self::run(slot, partial, bits_known);
-            x[2] = (sign * stretch(self.run_maps[i][run].p1_q16())) as i16;
+            x[2] = match Self::run_bit(slot, partial, bits_known & 3) {
+                None => 0,
+                Some(bit) => {
+                    let p_q16 = self.run_maps[i][run_index(slot, bits_known)].p1_q16();
+                    let x = stretch(p_q16) as i16;
+                    if bit { x } else { -x }
+                }
+            };
         }
         let mut longest = 0;
         for (k, model) in self.matches.iter().enumerate() {
@@ -305,8 +293,9 @@ impl<const C: usize, const N: usize> Model<C, N> {
             let state = slot.states[node];
             self.state_maps[i][usize::from(state)].update(bit);
             slot.states[node] = STATES.next[usize::from(state)][usize::from(bit)];
-            let (run, sign) = Self::run(slot, partial, bits_known);
-            self.run_maps[i][run].update((sign > 0) == bit);
+            if let Some(expected) = Self::run_bit(slot, partial, bits_known & 3) {
+                self.run_maps[i][run_index(slot, bits_known)].update(expected == bit);
+            }
         }
         for model in &mut self.matches {
             model.update(partial, bits_known, bit);
@@ -314,10 +303,8 @@ impl<const C: usize, const N: usize> Model<C, N> {
         self.order0[partial as usize & 255].update(bit);
         self.partial = partial << 1 | u32::from(bit);
         self.bits_known += 1;
-        match self.bits_known {
-            3 => self.touch_lines(self.partial << 1),
-            4 | 8 => self.finish_half(),
-            _ => {}
+        if self.bits_known & 3 == 0 {
+            self.finish_half();
         }
     }
 
@@ -342,6 +329,11 @@ impl<const C: usize, const N: usize> Model<C, N> {
 /// Numbers of weight sets of the mixers.
 const MIXER_SETS: [usize; MIXERS] = [9 * 64, 768, 2048, 1024, 256, 256];
 
+#[inline(always)]
+fn run_index(slot: &Slot, bits_known: u32) -> usize {
+    (usize::from(slot.run >> 4) << 3 | bits_known as usize) & 127
+}
+
 impl<const C: usize, const N: usize> ByteModel for Model<C, N> {
     fn code<K: BitCoder>(&mut self, coder: &mut K, byte: u8) -> Result<u8> {
         self.partial = 1;
@@ -358,9 +350,8 @@ impl<const C: usize, const N: usize> ByteModel for Model<C, N> {
         self.partial = 1;
         self.bits_known = 0;
         self.tracker.advance(history);
-        let last16 = u128::from(self.tracker.older8) << 64 | u128::from(self.tracker.last8);
         for model in &mut self.matches {
-            model.advance(history, last16);
+            model.advance(history);
         }
         self.look_up_contexts(history.len());
     }

@@ -57,13 +57,6 @@ impl Table {
         })
     }
 
-    /// Asks the cache for a line that will be wanted soon: an ordinary load,
-    /// whose result is to be combined with others and thrown away.
-    #[inline(always)]
-    pub(crate) fn touch(&self, line: u32) -> u16 {
-        self.lines[line as usize & self.mask].checks[0]
-    }
-
     /// The slot of a context and its place; if it is new, or was forgotten,
     /// the least informed slot of the line is given to it.
     #[inline(always)]
