@@ -1,6 +1,8 @@
 //! One block's content to its payload and back.
 
-use crate::cm::class::{FULL_CLASS, STANDARD_CLASS};
+use crate::cm::class::{
+    FULL_CLASS, FULL_CONTEXTS, FULL_INPUTS, STANDARD_CLASS, STANDARD_CONTEXTS, STANDARD_INPUTS,
+};
 use crate::cm::{ByteModel, LINE_BYTES, Model};
 use crate::payload::{self, ClassId, Form, Head};
 use crate::probe;
@@ -9,10 +11,10 @@ use crate::units::PieceBuffer;
 use rcodec_core::{Budget, Error, Result};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 
-/// Class 1: 10 contexts.
-type Standard = Model<10, 40>;
-/// Class 2: 22 contexts.
-type Full = Model<22, 72>;
+/// Class 1.
+type Standard = Model<STANDARD_CONTEXTS, STANDARD_INPUTS>;
+/// Class 2.
+type Full = Model<FULL_CONTEXTS, FULL_INPUTS>;
 
 /// How many bytes are coded between two looks at the progress.
 const STEP_BYTES: usize = 16 << 10;
@@ -36,8 +38,8 @@ pub(crate) fn model_bytes(head: &Head) -> u64 {
 /// Steps of the mixers for a block, for [`rcodec_core::Limits::max_work`].
 pub(crate) fn work(head: &Head) -> u64 {
     let inputs = match head.class {
-        ClassId::Standard => 40,
-        ClassId::Full => 72,
+        ClassId::Standard => STANDARD_INPUTS as u64,
+        ClassId::Full => FULL_INPUTS as u64,
     };
     head.content_bytes as u64 * 8 * inputs * 2 * crate::cm::MIXERS as u64
 }

@@ -5,9 +5,9 @@
 use super::contexts::Kind;
 use rcodec_entropy::logistic::LearningRate;
 
-/// Contexts of class 1, the default: the first six are asked how much of the
-/// past is known.
-pub(crate) const STANDARD: [Kind; 10] = [
+/// Contexts of class 1, the default. The first ones of each class are asked how
+/// much of the past is known ([`RANKED`](super::RANKED)).
+pub(crate) const STANDARD: [Kind; STANDARD_CONTEXTS] = [
     Kind::Order(1),
     Kind::Order(2),
     Kind::Order(3),
@@ -15,36 +15,54 @@ pub(crate) const STANDARD: [Kind; 10] = [
     Kind::Order(6),
     Kind::Word,
     Kind::WordPair,
-    Kind::Order(5),
     Kind::Indirect,
-    Kind::AboveLast,
-];
-
-/// Contexts of class 2: all.
-pub(crate) const FULL: [Kind; 22] = [
-    Kind::Order(1),
-    Kind::Order(2),
-    Kind::Order(3),
-    Kind::Order(4),
-    Kind::Order(6),
-    Kind::Word,
-    Kind::WordPair,
-    Kind::Order(5),
-    Kind::Indirect,
-    Kind::AboveLast,
-    Kind::Order(8),
-    Kind::WordSkip,
-    Kind::WordTriple,
-    Kind::Sparse23,
-    Kind::Sparse234,
     Kind::Above,
-    Kind::Masked,
-    Kind::Field,
-    Kind::Nesting,
     Kind::Shape,
+    Kind::Nesting,
+    Kind::Field,
     Kind::LineStart,
     Kind::Expected,
 ];
+
+/// Number of contexts of class 1.
+pub(crate) const STANDARD_CONTEXTS: usize = 14;
+/// Inputs of the mixers of class 1: contexts and six more, rounded up to 8.
+pub(crate) const STANDARD_INPUTS: usize = 24;
+
+/// Contexts of class 2.
+pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
+    Kind::Order(1),
+    Kind::Order(2),
+    Kind::Order(3),
+    Kind::Order(4),
+    Kind::Order(6),
+    Kind::Word,
+    Kind::WordPair,
+    Kind::Order(5),
+    Kind::Indirect,
+    Kind::Above,
+    Kind::Sparse23,
+    Kind::Nesting,
+    Kind::LineStart,
+    Kind::WordSkip,
+    Kind::AboveLast,
+    Kind::Order(8),
+    Kind::WordTriple,
+    Kind::Sparse234,
+    Kind::Masked,
+    Kind::Field,
+    Kind::Shape,
+    Kind::Expected,
+    Kind::ShapeWord,
+    Kind::WordBefore,
+    Kind::LineColumn,
+    Kind::Indirect1,
+];
+
+/// Number of contexts of class 2.
+pub(crate) const FULL_CONTEXTS: usize = 26;
+/// Inputs of the mixers of class 2.
+pub(crate) const FULL_INPUTS: usize = 32;
 
 /// What a class is made of.
 pub(crate) struct Class<const C: usize> {
@@ -59,17 +77,17 @@ pub(crate) struct Class<const C: usize> {
 }
 
 /// Class 1.
-pub(crate) const STANDARD_CLASS: Class<10> = Class {
+pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS> = Class {
     contexts: STANDARD,
-    first_weight_q16: 65536 * 12 / 100,
-    first_rate: LearningRate::falling(1200, 180, 12),
-    second_rate: LearningRate::falling(600, 100, 12),
+    first_weight_q16: 65536 * 16 / 100,
+    first_rate: LearningRate::falling(1200, 120, 12),
+    second_rate: LearningRate::falling(600, 50, 12),
 };
 
 /// Class 2.
-pub(crate) const FULL_CLASS: Class<22> = Class {
+pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS> = Class {
     contexts: FULL,
-    first_weight_q16: 65536 * 7 / 100,
-    first_rate: LearningRate::falling(1000, 140, 12),
-    second_rate: LearningRate::falling(600, 100, 12),
+    first_weight_q16: 65536 * 10 / 100,
+    first_rate: LearningRate::falling(1100, 100, 12),
+    second_rate: LearningRate::falling(600, 50, 12),
 };

@@ -46,6 +46,14 @@ pub(crate) enum Kind {
     Shape,
     /// The first word of the line and the word so far.
     LineStart,
+    /// What followed the last byte, and the byte.
+    Indirect1,
+    /// The shape of the last bytes, and the words.
+    ShapeWord,
+    /// The word before and the last byte.
+    WordBefore,
+    /// The first word of the line, and the column.
+    LineColumn,
     /// What the longest match predicts, and the last byte.
     Expected,
 }
@@ -57,6 +65,8 @@ const MAX_DEPTH: usize = 32;
 pub(crate) struct Tracker {
     /// The last eight bytes, the last one lowest.
     pub(crate) last8: u64,
+    /// The eight before them.
+    pub(crate) older8: u64,
     /// Hashes of the word so far and of the two before; 0 for none.
     word: u32,
     words: [u32; 2],
@@ -76,18 +86,21 @@ pub(crate) struct Tracker {
     /// Classes of the last characters, four bits each; runs of digits or
     /// letters as one.
     shape: u32,
+    /// Classes of the last characters, four bits each.
+    classes: u32,
     /// Open brackets, each with what stood before it.
     nesting: Vec<(u8, u32)>,
     /// Inside double quotes.
     quoted: bool,
     /// The last closed string or name: keys of JSON, names of tags.
     key: u32,
-    /// Bytes that followed pairs of bytes.
+    /// Bytes that followed pairs of bytes, and bytes.
     followed2: Vec<u16>,
+    followed1: Box<[u16; 256]>,
 }
 
 /// Class of a byte, 0 to 15.
-pub(crate) fn class_of(byte: u8) -> u32 {
+const fn class_of(byte: u8) -> u8 {
     match byte {
         b'a'..=b'z' => 1,
         b'A'..=b'Z' => 2,
@@ -108,10 +121,21 @@ pub(crate) fn class_of(byte: u8) -> u32 {
     }
 }
 
+static CLASS_OF: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = class_of(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 impl Tracker {
     pub(crate) fn new() -> Self {
         Tracker {
             last8: 0,
+            older8: 0,
             word: 0,
             words: [0; 2],
             word_length: 0,
@@ -123,10 +147,12 @@ impl Tracker {
             first_word_done: false,
             indent: 0,
             shape: 0,
+            classes: 0,
             nesting: Vec::new(),
             quoted: false,
             key: 0,
             followed2: vec![0; 1 << 16],
+            followed1: Box::new([0; 256]),
         }
     }
 
@@ -144,11 +170,15 @@ impl Tracker {
         let (c1, c2) = (self.byte(1) as usize, self.byte(2) as usize);
         let pair = &mut self.followed2[c2 << 8 | c1];
         *pair = *pair << 8 | u16::from(byte);
+        let single = &mut self.followed1[c1];
+        *single = *single << 8 | u16::from(byte);
+        self.older8 = self.older8 << 8 | self.last8 >> 56;
         self.last8 = self.last8 << 8 | u64::from(byte);
         self.advance_word(byte);
         self.advance_line(byte, history.len());
         self.advance_nesting(byte);
-        let class = class_of(byte);
+        let class = u32::from(CLASS_OF[usize::from(byte)]);
+        self.classes = self.classes << 4 | class;
         let is_run = matches!(class, 1..=3 | 12) && self.shape & 15 == class;
         if !is_run {
             self.shape = self.shape << 4 | class;
@@ -233,10 +263,10 @@ impl Tracker {
             | u32::from(self.indent > 0)) as usize
     }
 
-    /// Classes of the last three bytes, 12 bits.
+    /// Classes of the last two bytes, 8 bits.
+    #[inline(always)]
     pub(crate) fn classes(&self) -> usize {
-        let class = |back| class_of(self.byte(back) as u8);
-        (class(1) | class(2) << 4 | class(3) << 8) as usize
+        self.classes as usize & 255
     }
 
     /// Whether the byte above the next begins with the bits of `partial`: 0
@@ -291,6 +321,13 @@ impl Tracker {
             }
             Kind::Shape => hash2(self.shape, 0, 0x1f),
             Kind::LineStart => hash2(self.first_word, self.word ^ c1, 0x21),
+            Kind::Indirect1 => {
+                let followed = self.followed1[c1 as usize];
+                hash2(u32::from(followed), c1, 0x19)
+            }
+            Kind::ShapeWord => hash2(self.shape & 0xffff, before ^ self.word.rotate_left(9), 0x20),
+            Kind::WordBefore => hash2(before, c1 | self.word_length.min(3) << 8, 0x24),
+            Kind::LineColumn => hash2(self.first_word ^ self.field, column, 0x25),
             Kind::Expected => hash2(expected.0 | expected.1.min(15) << 16, c1, 0x22),
         }
     }

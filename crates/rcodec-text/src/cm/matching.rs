@@ -20,6 +20,7 @@ pub(crate) struct MatchModel {
     /// Where the predicted byte stands, and how long the match is (0: none).
     position: usize,
     length: u32,
+    class: usize,
     /// The predicted byte and a leading one, while its bits come true.
     expected: Option<u32>,
     /// How often predictions of a length class come true.
@@ -40,6 +41,7 @@ impl MatchModel {
             min_length,
             position: 0,
             length: 0,
+            class: 0,
             expected: None,
             trust,
             _reservation: reservation,
@@ -47,8 +49,8 @@ impl MatchModel {
     }
 
     /// Takes note of the last byte of `history` and looks for what it is part
-    /// of.
-    pub(crate) fn advance(&mut self, history: &[u8]) {
+    /// of; `last16` are the last bytes, the last one lowest.
+    pub(crate) fn advance(&mut self, history: &[u8], last16: u128) {
         let end = history.len();
         let Some(&last) = history.last() else {
             return;
@@ -61,16 +63,14 @@ impl MatchModel {
         }
         if end < self.min_length {
             self.expected = None;
+            self.class = 0;
             return;
         }
-        let mut hash = 0u64;
-        for &byte in &history[end - self.min_length..] {
-            hash = (hash ^ u64::from(byte))
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(23);
-        }
-        let head =
-            &mut self.heads[(hash.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift) as usize];
+        let key = last16 & ((1 << (8 * self.min_length)) - 1);
+        let mixed = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ ((key >> 64) as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let hash = mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift;
+        let head = &mut self.heads[hash as usize];
         if self.length == 0 {
             let candidate = *head as usize;
             let common = common_suffix(history, candidate);
@@ -80,6 +80,7 @@ impl MatchModel {
             }
         }
         *head = end as u32;
+        self.class = class_of(self.length);
         self.expected = (self.length > 0).then(|| u32::from(history[self.position]) | 256);
     }
 
@@ -87,13 +88,7 @@ impl MatchModel {
     /// [`LENGTH_CLASSES`]` - 1`.
     #[inline(always)]
     pub(crate) fn class(&self) -> usize {
-        let class = match self.length {
-            0..=15 => self.length,
-            16..=31 => 16 + (self.length - 16) / 4,
-            32..=63 => 20 + (self.length - 32) / 8,
-            _ => 24 + (self.length.ilog2() - 6).min(7),
-        };
-        class as usize
+        self.class
     }
 
     /// The predicted byte, while there is a match and its bits come true.
@@ -117,24 +112,36 @@ impl MatchModel {
         let Some(bit) = self.expected_bit(partial, bits_known) else {
             return ([0; 2], 0);
         };
-        let class = self.class();
+        let class = self.class % LENGTH_CLASSES;
         let p_q16 = self.trust[class].p1_q16();
+        let sign = 2 * i32::from(bit) - 1;
         let x_q8 = [stretch(p_q16), (p_q16 as i32 - 32768) >> 5];
-        (x_q8.map(|x| if bit { x } else { -x }), class)
+        (x_q8.map(|x| sign * x), class)
     }
 
     /// Learns the bit that came.
     #[inline(always)]
     pub(crate) fn update(&mut self, partial: u32, bits_known: u32, bit: bool) {
         if let Some(expected) = self.expected_bit(partial, bits_known) {
-            let class = self.class();
-            self.trust[class].update(expected == bit);
+            self.trust[self.class % LENGTH_CLASSES].update(expected == bit);
             if expected != bit {
                 self.length = 0;
+                self.class = 0;
                 self.expected = None;
             }
         }
     }
+}
+
+/// Class of a match's length.
+fn class_of(length: u32) -> usize {
+    let class = match length {
+        0..=15 => length,
+        16..=31 => 16 + (length - 16) / 4,
+        32..=63 => 20 + (length - 32) / 8,
+        _ => 24 + (length.ilog2() - 6).min(7),
+    };
+    class as usize
 }
 
 /// How many bytes before `position` equal the last bytes of `history`.
@@ -154,7 +161,10 @@ mod tests {
         let mut model = MatchModel::new(4, 10, &Budget::new(Limits::default())).unwrap();
         let content = b"one two three, one two three";
         for end in 1..=content.len() {
-            model.advance(&content[..end]);
+            let last16 = content[..end]
+                .iter()
+                .fold(0, |all, &b| all << 8 | u128::from(b));
+            model.advance(&content[..end], last16);
             if (19..28).contains(&end) {
                 assert_eq!(model.expected_byte(), Some(content[end - 15]), "{end}");
             }

@@ -31,8 +31,6 @@ use table::{Place, Slot, Table};
 
 pub(crate) use table::LINE_BYTES;
 
-/// Inputs of the mixer for each context.
-const PER_CONTEXT: usize = 3;
 /// The first contexts of a class: orders, and how many of them have seen
 /// something says how well known the situation is.
 const RANKED: usize = 5;
@@ -44,10 +42,7 @@ const MATCHES: usize = 2;
 const MIN_MATCHES: [usize; MATCHES] = [5, 12];
 
 /// A history's probability for each state.
-type StateMap = [CountedBit; 256];
-/// How often the half byte that came last comes again: by count and place of
-/// the bit.
-type RunMap = [CountedBit; 16 * 8];
+type StateMap = [CountedBit<1023>; 256];
 
 /// Something that codes byte after byte.
 pub(crate) trait ByteModel {
@@ -68,9 +63,10 @@ pub(crate) struct Model<const C: usize, const N: usize> {
     hashes: [u32; C],
     places: [Place; C],
     slots: [Slot; C],
-    state_maps: Vec<StateMap>,
-    run_maps: Vec<RunMap>,
+    state_maps: Box<[StateMap; C]>,
     matches: [MatchModel; MATCHES],
+    /// [`stretch`] of the middle of each of 4096 steps.
+    stretch: Box<[i16; 4096]>,
     order0: Box<[AdaptiveBit<5>; 256]>,
     inputs: Inputs<N>,
     mixers: [Mixer<N>; MIXERS],
@@ -87,15 +83,11 @@ pub(crate) struct Model<const C: usize, const N: usize> {
 impl<const C: usize, const N: usize> Model<C, N> {
     /// A model that knows nothing.
     pub(crate) fn new(class: &Class<C>, table_bits: u32, budget: &Budget) -> Result<Self> {
-        const { assert!(N >= C * PER_CONTEXT + MATCHES * 2 + 2) }
+        const { assert!(N >= C + MATCHES * 2 + 2) }
         let reservation = budget.reserve(Self::fixed_bytes())?;
         let mut state_map = [CountedBit::default(); 256];
         for (map, &guess) in state_map.iter_mut().zip(&STATES.guess_q16) {
             *map = CountedBit::with_p1_q16(u32::from(guess), 0);
-        }
-        let mut run_map = [CountedBit::default(); 128];
-        for (i, run) in run_map.iter_mut().enumerate() {
-            *run = CountedBit::with_p1_q16(65536 - 20000 / (i as u32 / 8 + 1), 2);
         }
         let rate = class.first_rate;
         let mixer = |sets: usize| Mixer::new(sets, class.first_weight_q16, rate);
@@ -107,12 +99,12 @@ impl<const C: usize, const N: usize> Model<C, N> {
             hashes: [0; C],
             places: [Place::default(); C],
             slots: [Slot::default(); C],
-            state_maps: vec![state_map; C],
-            run_maps: vec![run_map; C],
+            state_maps: Box::new([state_map; C]),
             matches: [
                 MatchModel::new(MIN_MATCHES[0], heads_bits, budget)?,
                 MatchModel::new(MIN_MATCHES[1], heads_bits, budget)?,
             ],
+            stretch: Box::new(std::array::from_fn(|i| stretch(16 * i as u32 + 8) as i16)),
             order0: Box::new([AdaptiveBit::default(); 256]),
             inputs: Inputs::new(),
             mixers: [
@@ -145,7 +137,7 @@ impl<const C: usize, const N: usize> Model<C, N> {
     pub(crate) fn fixed_bytes() -> u64 {
         let sets: usize = MIXER_SETS.iter().sum();
         let apms = (1024 + (2 << 16)) * 33 * 4;
-        (sets * (N * 4 + 4) + apms + C * (256 + 128) * 4 + 2304 * 40 + (256 << 10)) as u64
+        (sets * (N * 4 + 4) + apms + C * 256 * 4 + 2304 * 40 + (256 << 10)) as u64
     }
 
     /// Computes the hashes of all contexts and fetches their first slots.
@@ -160,21 +152,36 @@ impl<const C: usize, const N: usize> Model<C, N> {
             let salted = context.wrapping_add(i as u32).wrapping_mul(0x9e37_79b1);
             *hash = salted ^ salted >> 15;
         }
+        self.touch_lines(1);
         self.claim_slots();
+    }
+
+    /// The line of a context for a half of the byte. Those of second halves
+    /// lie near that of the first, and two halves that differ in the last bit
+    /// share one, so that it is known one bit early.
+    #[inline(always)]
+    fn line(hash: u32, partial: u32) -> u32 {
+        hash.wrapping_mul(0x2c1b_3c6d) >> 8 ^ (partial >> 1 & 15)
+    }
+
+    /// Asks the cache for the lines of all contexts, side by side, before
+    /// [`claim_slots`](Self::claim_slots) needs one after the other.
+    #[inline(always)]
+    fn touch_lines(&self, partial: u32) {
+        let checks = self.hashes.iter().fold(0, |checks, &hash| {
+            checks ^ self.table.touch(Self::line(hash, partial))
+        });
+        std::hint::black_box(checks);
     }
 
     /// Fetches the slots of all contexts for this half of the byte.
     #[inline(always)]
     fn claim_slots(&mut self) {
-        // Nearby lines for second halves: the number of the first half is in
-        // `partial`, 16 to 31 then, and 1 for the first.
-        let half = self.partial;
-        let near = half & 31;
-        let check_salt = half.wrapping_mul(0x9e5b) as u16;
+        let check_salt = self.partial.wrapping_mul(0x9e5b) as u16;
         for i in 0..C {
             let hash = self.hashes[i];
             let check = (hash as u16).wrapping_add(check_salt) | 1;
-            let line = hash.wrapping_mul(0x2c1b_3c6d) >> 8 ^ near;
+            let line = Self::line(hash, self.partial);
             (self.places[i], self.slots[i]) = self.table.claim(line, check);
         }
     }
@@ -189,17 +196,7 @@ impl<const C: usize, const N: usize> Model<C, N> {
     #[inline(always)]
     fn node(&self) -> usize {
         let bits = self.bits_known & 3;
-        let within = self.partial & ((1 << bits) - 1);
-        ((1 << bits) - 1 + within) as usize % 15
-    }
-
-    /// The bit that a slot's run predicts, if the bits so far agree with it.
-    #[inline(always)]
-    fn run_bit(slot: &Slot, partial: u32, bits: u32) -> Option<bool> {
-        let expected = u32::from(slot.run & 15) | 16;
-        let so_far = partial & ((1 << bits) - 1) | 1 << bits;
-        (slot.run >= 16 && expected >> (4 - bits) == so_far)
-            .then(|| expected >> (3 - bits) & 1 != 0)
+        (self.partial & ((1 << bits) - 1) | 1 << bits) as usize & 15
     }
 
     /// The probability of a one, of 65536.
@@ -209,36 +206,23 @@ impl<const C: usize, const N: usize> Model<C, N> {
         let (partial, bits_known) = (self.partial, self.bits_known);
         let mut known = 0;
         let x = self.inputs.values_mut();
-        for i in 0..C {
-            let slot = &self.slots[i];
-            let state = slot.states[node];
-            let x = &mut x[i * PER_CONTEXT..][..PER_CONTEXT];
-            if state == 0 {
-                x[0] = 0;
-                x[1] = 0;
-            } else {
-                let p_q16 = self.state_maps[i][usize::from(state)].p1_q16();
-                x[0] = stretch(p_q16) as i16;
-                x[1] = ((p_q16 as i32 - 32768) >> 5) as i16;
-                known += usize::from(i < RANKED);
+        let contexts = self.slots.iter().zip(self.state_maps.iter());
+        for (i, ((slot, map), x)) in contexts.zip(x.iter_mut()).enumerate() {
+            let state = slot.0[node];
+            let p_q16 = map[usize::from(state)].p1_q16();
+            *x = self.stretch[(p_q16 >> 4) as usize & 4095];
+            if i < RANKED {
+                known += usize::from(state != 0);
             }
-            x[2] = match Self::run_bit(slot, partial, bits_known & 3) {
-                None => 0,
-                Some(bit) => {
-                    let p_q16 = self.run_maps[i][run_index(slot, bits_known)].p1_q16();
-                    let x = stretch(p_q16) as i16;
-                    if bit { x } else { -x }
-                }
-            };
         }
         let mut longest = 0;
         for (k, model) in self.matches.iter().enumerate() {
             let (pair, class) = model.predict(partial, bits_known);
-            x[C * PER_CONTEXT + 2 * k] = pair[0] as i16;
-            x[C * PER_CONTEXT + 2 * k + 1] = pair[1] as i16;
+            x[C + 2 * k] = pair[0] as i16;
+            x[C + 2 * k + 1] = pair[1] as i16;
             longest = longest.max(class);
         }
-        let rest = C * PER_CONTEXT + 2 * MATCHES;
+        let rest = C + 2 * MATCHES;
         x[rest] = stretch(self.order0[partial as usize & 255].p1_q16()) as i16;
         x[rest + 1] = 256;
         self.mix(known, longest)
@@ -290,12 +274,9 @@ impl<const C: usize, const N: usize> Model<C, N> {
         }
         for i in 0..C {
             let slot = &mut self.slots[i];
-            let state = slot.states[node];
-            self.state_maps[i][usize::from(state)].update(bit);
-            slot.states[node] = STATES.next[usize::from(state)][usize::from(bit)];
-            if let Some(expected) = Self::run_bit(slot, partial, bits_known & 3) {
-                self.run_maps[i][run_index(slot, bits_known)].update(expected == bit);
-            }
+            let state = usize::from(slot.0[node]);
+            self.state_maps[i][state].update(bit);
+            slot.0[node] = STATES.next[state][usize::from(bit)];
         }
         for model in &mut self.matches {
             model.update(partial, bits_known, bit);
@@ -303,22 +284,15 @@ impl<const C: usize, const N: usize> Model<C, N> {
         self.order0[partial as usize & 255].update(bit);
         self.partial = partial << 1 | u32::from(bit);
         self.bits_known += 1;
-        if self.bits_known & 3 == 0 {
-            self.finish_half();
+        match self.bits_known {
+            3 => self.touch_lines(self.partial << 1),
+            4 | 8 => self.finish_half(),
+            _ => {}
         }
     }
 
-    /// Brings the runs up to date and the slots back.
+    /// Puts the slots back, and fetches those of the second half.
     fn finish_half(&mut self) {
-        let half = (self.partial & 15) as u8;
-        for slot in &mut self.slots {
-            let count = slot.run >> 4;
-            slot.run = if count > 0 && slot.run & 15 == half {
-                half | (count + 1).min(15) << 4
-            } else {
-                half | 1 << 4
-            };
-        }
         self.store_slots();
         if self.bits_known == 4 {
             self.claim_slots();
@@ -328,11 +302,6 @@ impl<const C: usize, const N: usize> Model<C, N> {
 
 /// Numbers of weight sets of the mixers.
 const MIXER_SETS: [usize; MIXERS] = [9 * 64, 768, 2048, 1024, 256, 256];
-
-#[inline(always)]
-fn run_index(slot: &Slot, bits_known: u32) -> usize {
-    (usize::from(slot.run >> 4) << 3 | bits_known as usize) & 127
-}
 
 impl<const C: usize, const N: usize> ByteModel for Model<C, N> {
     fn code<K: BitCoder>(&mut self, coder: &mut K, byte: u8) -> Result<u8> {
@@ -350,8 +319,9 @@ impl<const C: usize, const N: usize> ByteModel for Model<C, N> {
         self.partial = 1;
         self.bits_known = 0;
         self.tracker.advance(history);
+        let last16 = u128::from(self.tracker.older8) << 64 | u128::from(self.tracker.last8);
         for model in &mut self.matches {
-            model.advance(history);
+            model.advance(history, last16);
         }
         self.look_up_contexts(history.len());
     }

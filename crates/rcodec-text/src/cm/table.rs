@@ -9,16 +9,12 @@
 use super::state::STATES;
 use rcodec_core::{Budget, Reservation, Result};
 
-/// What a context knows about one half of a byte.
+/// What a context knows about one half of a byte: bit histories, of the first
+/// bit at 1, of the second at 2 and 3 (after 0 and 1), and so on. Number 0 is
+/// not used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(16))]
-pub(crate) struct Slot {
-    /// Bit histories: of the first bit, of the second after 0 and 1, and so on.
-    pub(crate) states: [u8; 15],
-    /// The half that came last (low four bits), and how many times in a row
-    /// (high four bits, 0 for never).
-    pub(crate) run: u8,
-}
+pub(crate) struct Slot(pub(crate) [u8; 16]);
 
 const SLOTS: usize = 3;
 
@@ -57,6 +53,13 @@ impl Table {
         })
     }
 
+    /// Asks the cache for a line that will be wanted soon: an ordinary load,
+    /// whose result is to be combined with others and thrown away.
+    #[inline(always)]
+    pub(crate) fn touch(&self, line: u32) -> u16 {
+        self.lines[line as usize & self.mask].checks[0]
+    }
+
     /// The slot of a context and its place; if it is new, or was forgotten,
     /// the least informed slot of the line is given to it.
     #[inline(always)]
@@ -72,7 +75,7 @@ impl Table {
                 return (place(slot), found.slots[slot]);
             }
         }
-        let informed = |slot: usize| STATES.total[usize::from(found.slots[slot].states[0])];
+        let informed = |slot: usize| STATES.total[usize::from(found.slots[slot].0[1])];
         let mut least = 0;
         for slot in 1..SLOTS {
             if informed(slot) < informed(least) {
@@ -108,7 +111,7 @@ mod tests {
             let (place, mut slot) = table.claim(7, check);
             assert_eq!(slot, Slot::default());
             for _ in 0..10 - check {
-                let state = &mut slot.states[0];
+                let state = &mut slot.0[1];
                 *state = STATES.next[usize::from(*state)][1];
             }
             table.store(place, slot);
