@@ -3,12 +3,14 @@
 #
 #   tools/aarch64-test.sh [cargo test arguments]
 #   tools/aarch64-test.sh -p rcodec-fixed
+#   tools/aarch64-test.sh --fetch            only fetches the tools
 #
 # It needs apt (Debian 12 or later), cargo and the network once, and no root:
 # Debian's own Rust compiler (rustc-web), whose standard library exists for
 # arm64, a cross linker and qemu are downloaded and unpacked, not installed,
 # in AARCH64_TOOLS (default: ~/.cache/rcodec-aarch64). The build goes to
-# target/aarch64.
+# target/aarch64. Examples in documentation are not run: Debian's compiler comes
+# without rustdoc.
 set -euo pipefail
 
 project=$(cd "$(dirname "$0")/.." && pwd)
@@ -47,7 +49,8 @@ wrap() {
 export LD_LIBRARY_PATH=$libraries
 exec $root/usr/bin/rustc --sysroot=$root/usr "\$@"
 EOF
-    local gcc="$root/usr/bin/aarch64-linux-gnu-gcc-12 --sysroot=$root"
+    local compilers=("$root"/usr/bin/aarch64-linux-gnu-gcc-[0-9][0-9])
+    local gcc="${compilers[0]} --sysroot=$root"
     local ar=$root/usr/bin/aarch64-linux-gnu-ar
     local tool
     for tool in gcc ar; do
@@ -63,6 +66,9 @@ EOF
 
 [ -e "$tools/complete" ] || fetch
 wrap
+if [ "${1:-}" = --fetch ]; then
+    exit
+fi
 
 export RUSTC=$tools/bin/rustc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$tools/bin/aarch64-linux-gnu-gcc
@@ -72,4 +78,8 @@ export AR_aarch64_unknown_linux_gnu=$tools/bin/aarch64-linux-gnu-ar
 export CARGO_TARGET_DIR=$project/target/aarch64
 
 cd "$project"
+case " $* " in
+*" --lib "* | *" --test "* | *" --tests "*) ;;
+*) set -- --tests "$@" ;;
+esac
 exec cargo test --target "$triple" "$@"

@@ -39,8 +39,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// List the codecs of this build
     Codecs(ListArgs),
-    /// List the learned models that are installed
-    Models(ListArgs),
+    /// List, check and describe learned models
+    Models(ModelsArgs),
     /// Work with dictionaries for many small similar files
     Dict {
         #[command(subcommand)]
@@ -98,6 +98,9 @@ pub(crate) struct EncodeArgs {
     /// The codec (see `rcodec codecs`) [default: by content]
     #[arg(long, value_name = "NAME")]
     pub(crate) codec: Option<String>,
+    /// The learned model (see `rcodec models`) [default: the codec's choice]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
     /// 1 (fast) to 9 (small)
     #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) effort: u8,
@@ -183,6 +186,49 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const MODEL_PLACES: &str = "\
+Models are part of the program, or files with the extension .rcm in the folders
+that RCODEC_MODELS names (separated as in PATH) or in the platform's data folder
+(on Linux ~/.local/share/rcodec/models).";
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, after_help = MODEL_PLACES)]
+pub(crate) struct ModelsArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Check model files: hashes, shapes, the proof that no sum overflows, the
+    /// tables, the work per sample
+    Check(ModelsCheckArgs),
+    /// Describe a model: how it was trained, its networks, its tensors
+    Show(ModelsShowArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelsCheckArgs {
+    /// Model files [default: all that are installed]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print one JSON object per file
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ModelsShowArgs {
+    /// The model's name, its id, or its file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -152,12 +152,16 @@ fn decode_file(
     Ok(())
 }
 
-fn context<'a>(dictionary: &'a [u8], budget: Budget) -> DecodeContext<'a> {
+fn context<'a>(
+    dictionary: &'a [u8],
+    budget: Budget,
+    progress: &'a FileProgress,
+) -> DecodeContext<'a> {
     DecodeContext {
         threads: rayon::current_num_threads(),
         dictionary,
         budget,
-        ..DecodeContext::default()
+        progress,
     }
 }
 
@@ -170,7 +174,7 @@ fn decode(
     sink: Sink<'_>,
 ) -> Result<Done, Failure> {
     let reader = input.open(progress)?;
-    let mut decoder = StreamDecoder::open(reader, context(dictionary, budget.clone()))?;
+    let mut decoder = StreamDecoder::open(reader, context(dictionary, budget.clone(), progress))?;
     let header = decoder.header().clone();
     let format = match (format, &header.media) {
         // An extension says nothing about bytes.
@@ -209,7 +213,7 @@ fn verify_file(
     let started = Instant::now();
     let progress = FileProgress::new(&input.path, args.inputs.quiet || args.inputs.json);
     let reader = input.open(&progress)?;
-    let mut decoder = StreamDecoder::open(reader, context(dictionary, limits.budget()))?;
+    let mut decoder = StreamDecoder::open(reader, context(dictionary, limits.budget(), &progress))?;
     let header = decoder.header().clone();
     while decoder.next_unit()?.is_some() {}
     let samples = decoder.samples();

@@ -2,16 +2,17 @@
 
 use crate::args::EncodeArgs;
 use crate::exit::{Failure, Outcome};
-use crate::inputs::{EXTENSION, Input, Select, for_each};
+use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
 use crate::limits::load_dictionary;
 use crate::output::{PendingFile, Target, check_stdout, several};
-use crate::progress::FileProgress;
+use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
-    Budget, Codec, CodecId, DecodeContext, Effort, EncodeContext, Latency, Limits, MediaHeader,
-    MediaKind, Rate, StreamDecoder, StreamEncoder,
+    Budget, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency, Limits,
+    MediaHeader, MediaKind, ModelId, Rate, StreamDecoder, StreamEncoder,
 };
 use rcodec_io::{ReadOptions, SourceKind};
+use rcodec_model::registry::Registry;
 use std::fs;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,15 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<Outcome, Failure> {
     }))
 }
 
+/// Whether a picture has a palette or less than 8 bits: lossless coding makes
+/// such ones smaller than a learned transform can.
+fn is_graphic(media: &MediaHeader) -> bool {
+    match media {
+        MediaHeader::Image(image) => image.color == ColorType::Indexed || image.bits < 8,
+        _ => false,
+    }
+}
+
 /// `photo.png` becomes `photo.png.rcd`.
 fn with_extension(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -48,6 +58,7 @@ struct Job<'a> {
     rate: Rate,
     effort: Effort,
     options: Vec<(String, i64)>,
+    model: Option<ModelId>,
     dictionary: Vec<u8>,
 }
 
@@ -57,6 +68,23 @@ struct Plan {
     read: ReadOptions,
     /// None: by content.
     codec: Option<&'static dyn Codec>,
+}
+
+/// The codec for a file, and what to tell of it.
+struct Choice {
+    codec: &'static dyn Codec,
+    rate: Rate,
+    note: Option<&'static str>,
+}
+
+impl Choice {
+    fn lossless(codec: &'static dyn Codec, note: Option<&'static str>) -> Self {
+        Choice {
+            codec,
+            rate: Rate::Lossless,
+            note,
+        }
+    }
 }
 
 /// A finished encode.
@@ -92,6 +120,13 @@ impl<'a> Job<'a> {
             rate,
             effort: Effort::new(args.effort)?,
             options,
+            model: match &args.model {
+                Some(name) => {
+                    let budget = Budget::new(Limits::default());
+                    Some(Registry::from_env().find(name, &budget)?)
+                }
+                None => None,
+            },
             dictionary: load_dictionary(args.dict.as_deref())?,
         })
     }
@@ -180,7 +215,8 @@ impl<'a> Job<'a> {
             }
         }
         if !self.args.no_verify {
-            self.verify(&pending)?;
+            progress.clear();
+            self.verify(&pending, input)?;
         }
         pending.commit(attributes.as_ref())?;
         if self.args.outputs.remove_source {
@@ -205,8 +241,8 @@ impl<'a> Job<'a> {
         let reading = Budget::new(Limits::default());
         let mut source = rcodec_io::open(reader, &plan.read, &reading)?;
         let media = source.header().clone();
-        let codec = match plan.codec {
-            Some(codec) => codec,
+        let choice = match plan.codec {
+            Some(codec) => self.as_asked(codec),
             None => self.choose(source.kind(), &media)?,
         };
         let mut metadata = source.metadata().clone();
@@ -218,19 +254,21 @@ impl<'a> Job<'a> {
         let live = input.is_stdin() && media.kind() == MediaKind::Audio;
         let context = EncodeContext {
             effort: self.effort,
-            rate: self.rate,
+            rate: choice.rate,
             threads: rayon::current_num_threads(),
             dictionary: &self.dictionary,
             options: &self.options,
+            model: self.model,
             budget: Budget::new(Limits::unlimited()),
-            ..EncodeContext::default()
+            progress: progress.as_ref(),
         };
         let latency = if live {
             Latency::Live
         } else {
             Latency::Smallest
         };
-        let mut encoder = StreamEncoder::new(codec, &media, metadata, context, latency, out)?;
+        let mut encoder =
+            StreamEncoder::new(choice.codec, &media, metadata, context, latency, out)?;
         while let Some(unit) = source.next_unit()? {
             encoder.write(unit)?;
         }
@@ -242,44 +280,65 @@ impl<'a> Job<'a> {
         Ok(Done {
             rcd_bytes: encoded.bytes,
             samples: encoded.samples,
-            note: source.note().map(str::to_string),
+            note: choice.note.or(source.note()).map(str::to_string),
             media,
-            codec,
+            codec: choice.codec,
         })
     }
 
-    /// The codec for what was found.
-    fn choose(&self, kind: SourceKind, media: &MediaHeader) -> Result<&'static dyn Codec, Failure> {
+    /// How what was found is coded.
+    fn choose(&self, kind: SourceKind, media: &MediaHeader) -> Result<Choice, Failure> {
         if self.rate != Rate::Lossless && media.kind() != MediaKind::Bytes {
+            if is_graphic(media) {
+                let note = "no loss: a picture of few colours is smaller without";
+                let codec = rcodec::default_codec(media.kind(), self.effort)?;
+                return Ok(Choice::lossless(codec, Some(note)));
+            }
             let lossy = rcodec::CODECS.iter().copied().find(|codec| {
                 let info = codec.info();
                 info.lossy && info.media == media.kind()
             });
-            return lossy.ok_or_else(|| {
-                rcodec::Error::unsupported("this build has no lossy codec for this media").into()
-            });
+            let codec = lossy.ok_or_else(|| {
+                rcodec::Error::unsupported("this build has no lossy codec for this media")
+            })?;
+            return Ok(self.as_asked(codec));
         }
         if media.kind() == MediaKind::Bytes && kind.is_compressed() && self.options.is_empty() {
-            return Ok(rcodec::codec(CodecId::STORE)?);
+            return Ok(Choice::lossless(rcodec::codec(CodecId::STORE)?, None));
         }
         // Dictionaries and the options that the program has are Zstandard's.
         let wants_zstd = !self.options.is_empty() || !self.dictionary.is_empty();
-        if media.kind() == MediaKind::Bytes && wants_zstd {
-            return Ok(rcodec::codec(CodecId::ZSTD)?);
+        let codec = if media.kind() == MediaKind::Bytes && wants_zstd {
+            rcodec::codec(CodecId::ZSTD)?
+        } else {
+            rcodec::default_codec(media.kind(), self.effort)?
+        };
+        Ok(Choice::lossless(codec, None))
+    }
+
+    fn as_asked(&self, codec: &'static dyn Codec) -> Choice {
+        Choice {
+            codec,
+            rate: self.rate,
+            note: None,
         }
-        Ok(rcodec::default_codec(media.kind(), self.effort)?)
     }
 
     /// Decodes what was written; the content's checksum is that of the samples
     /// the encoder was given.
-    fn verify(&self, pending: &PendingFile) -> Result<(), Failure> {
+    fn verify(&self, pending: &PendingFile, input: &Input) -> Result<(), Failure> {
+        let quiet = self.args.inputs.quiet || self.args.inputs.json;
+        let progress = FileProgress::of_verification(&input.path, quiet);
+        let file = pending.reopen()?;
+        progress.set_total(file.metadata()?.len());
         let context = DecodeContext {
             threads: rayon::current_num_threads(),
             dictionary: &self.dictionary,
             budget: Budget::new(Limits::unlimited()),
-            ..DecodeContext::default()
+            progress: progress.as_ref(),
         };
-        let reader = BufReader::with_capacity(256 << 10, pending.reopen()?);
+        let reader = BufReader::with_capacity(READ_BUFFER_BYTES, file);
+        let reader = CountingReader::new(reader, Arc::clone(&progress));
         let check = || StreamDecoder::open(reader, context)?.finish();
         check().map(drop).map_err(|error| {
             Failure::from(error).about("the result does not decode to the source; nothing written")

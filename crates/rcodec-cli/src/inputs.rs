@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 /// The extension of our files.
 pub(crate) const EXTENSION: &str = "rcd";
 
-const READ_BUFFER_BYTES: usize = 256 << 10;
+pub(crate) const READ_BUFFER_BYTES: usize = 256 << 10;
 
 /// One file to work on.
 #[derive(Debug)]

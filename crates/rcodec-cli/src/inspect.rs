@@ -1,4 +1,4 @@
-//! `rcodec info`, `codecs` and `models`.
+//! `rcodec info` and `codecs`.
 
 use crate::args::{InfoArgs, ListArgs};
 use crate::exit::{Failure, Outcome};
@@ -158,14 +158,4 @@ fn kind_name(kind: MediaKind) -> &'static str {
         MediaKind::Audio => "audio",
         MediaKind::Bytes => "bytes",
     }
-}
-
-/// No codec of this version uses a learned model, so there is none to find.
-pub(crate) fn models(args: &ListArgs) -> Result<Outcome, Failure> {
-    if args.json {
-        println!("[]");
-    } else {
-        println!("no codec of this build uses a learned model");
-    }
-    Ok(Outcome::default())
 }

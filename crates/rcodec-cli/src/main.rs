@@ -8,6 +8,7 @@ mod exit;
 mod inputs;
 mod inspect;
 mod limits;
+mod models;
 mod output;
 mod progress;
 mod report;
@@ -43,7 +44,7 @@ fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Verify(args) => decode::verify(&args),
         Command::Info(args) => inspect::info(&args),
         Command::Codecs(args) => inspect::codecs(&args),
-        Command::Models(args) => inspect::models(&args),
+        Command::Models(args) => models::run(&args),
         Command::Dict { command } => dict::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,6 +1,7 @@
 //! A progress bar for work that takes over half a second, on a terminal only.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rcodec::{Flow, Progress};
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,20 +10,36 @@ use std::time::{Duration, Instant};
 
 const SHOW_AFTER: Duration = Duration::from_millis(500);
 
-/// Counts the bytes read of one file.
+/// Shows how far the work on one file has come: in samples where the codec
+/// knows their number, else in bytes read.
 pub(crate) struct FileProgress {
     name: String,
     visible: bool,
     started: Instant,
     read_bytes: AtomicU64,
     total_bytes: AtomicU64,
-    bar: Mutex<Option<ProgressBar>>,
+    bar: Mutex<Option<Bar>>,
+}
+
+/// A bar on the terminal.
+struct Bar {
+    bar: ProgressBar,
+    in_samples: bool,
 }
 
 impl FileProgress {
     pub(crate) fn new(path: &Path, quiet: bool) -> Arc<Self> {
+        Self::named(path.display().to_string(), quiet)
+    }
+
+    /// For the check of what was written.
+    pub(crate) fn of_verification(path: &Path, quiet: bool) -> Arc<Self> {
+        Self::named(format!("{}: verifying", path.display()), quiet)
+    }
+
+    fn named(name: String, quiet: bool) -> Arc<Self> {
         Arc::new(FileProgress {
-            name: path.display().to_string(),
+            name,
             visible: !quiet && io::stderr().is_terminal(),
             started: Instant::now(),
             read_bytes: AtomicU64::new(0),
@@ -40,24 +57,50 @@ impl FileProgress {
         self.read_bytes.load(Ordering::Relaxed)
     }
 
+    /// Takes the bar off the terminal.
+    pub(crate) fn clear(&self) {
+        if let Ok(Some(shown)) = self.bar.lock().map(|mut bar| bar.take()) {
+            shown.bar.finish_and_clear();
+        }
+    }
+
     fn add(&self, bytes: u64) {
         let read = self.read_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let total = self.total_bytes.load(Ordering::Relaxed);
+        self.show(read, (total > 0).then_some(total), false);
+    }
+
+    /// Moves the bar. Samples, once a codec has told of them, go before bytes.
+    fn show(&self, done: u64, total: Option<u64>, in_samples: bool) {
         if !self.visible || self.started.elapsed() < SHOW_AFTER {
             return;
         }
         let Ok(mut bar) = self.bar.lock() else { return };
-        bar.get_or_insert_with(|| self.new_bar()).set_position(read);
+        if bar
+            .as_ref()
+            .is_some_and(|shown| in_samples && !shown.in_samples)
+        {
+            *bar = None;
+        }
+        let shown = bar.get_or_insert_with(|| Bar {
+            bar: self.new_bar(total, in_samples),
+            in_samples,
+        });
+        if shown.in_samples == in_samples {
+            shown.bar.set_position(done);
+        }
     }
 
-    fn new_bar(&self) -> ProgressBar {
-        let total = self.total_bytes.load(Ordering::Relaxed);
-        let (bar, template) = if total > 0 {
-            (
+    fn new_bar(&self, total: Option<u64>, in_samples: bool) -> ProgressBar {
+        let (bar, template) = match total {
+            Some(total) if in_samples => {
+                (ProgressBar::new(total), "{msg} {wide_bar} {percent}% {eta}")
+            }
+            Some(total) => (
                 ProgressBar::new(total),
                 "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-            )
-        } else {
-            (ProgressBar::new_spinner(), "{msg} {bytes} {bytes_per_sec}")
+            ),
+            None => (ProgressBar::new_spinner(), "{msg} {bytes} {bytes_per_sec}"),
         };
         let style = ProgressStyle::with_template(template).expect("a valid template");
         bar.set_style(style);
@@ -66,11 +109,18 @@ impl FileProgress {
     }
 }
 
+impl Progress for FileProgress {
+    fn update(&self, done: u64, total: Option<u64>) -> Flow {
+        if total.is_some() {
+            self.show(done, total, true);
+        }
+        Flow::Continue
+    }
+}
+
 impl Drop for FileProgress {
     fn drop(&mut self) {
-        if let Ok(Some(bar)) = self.bar.get_mut().map(Option::take) {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }
 

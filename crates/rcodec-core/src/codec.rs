@@ -110,6 +110,8 @@ pub struct EncodeContext<'a> {
     /// The codec's own numeric options, by name (`level`, `window_log`, …).
     /// Unknown names are an [`Error::Parameter`].
     pub options: &'a [(String, i64)],
+    /// The learned model to encode with; the codec's own choice if none.
+    pub model: Option<ModelId>,
     /// Progress and cancellation; encoders report samples taken.
     pub progress: &'a dyn Progress,
     /// Memory account.
@@ -124,6 +126,7 @@ impl Default for EncodeContext<'_> {
             threads: 1,
             dictionary: &[],
             options: &[],
+            model: None,
             progress: &NoProgress,
             budget: Budget::new(Limits::default()),
         }
@@ -242,8 +245,17 @@ pub trait Encoder {
     /// [`Error::Parameter`] if the unit does not fit the header.
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()>;
 
-    /// Writes what is left. No call may follow.
+    /// Writes what is left. No call but [`next_decoded`](Self::next_decoded)
+    /// may follow.
     fn finish(&mut self, sink: &mut dyn BlockSink) -> Result<()>;
+
+    /// What a decoder will give, unit by unit, as far as it is known: lossy
+    /// encoders only, as the others' decoders give what they were given. After
+    /// [`finish`](Self::finish) it gives all that is left. The units may be cut
+    /// otherwise than the decoder's.
+    fn next_decoded(&mut self) -> Option<Media> {
+        None
+    }
 }
 
 /// Turns blocks into units of media.

@@ -10,6 +10,15 @@ use rcodec_fixed::{
     TransposedConv2dSpec,
 };
 
+/// So many cases of a property, or as many as `PROPTEST_CASES` says.
+fn cases(count: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: asked.and_then(|n| n.parse().ok()).unwrap_or(count),
+        ..ProptestConfig::default()
+    }
+}
+
 /// A size: mostly small, sometimes absurd.
 fn size() -> impl Strategy<Value = usize> {
     prop_oneof![8 => 0usize..5, 1 => any::<usize>()]
@@ -118,7 +127,7 @@ fn conv() -> impl Strategy<Value = Conv2dSpec> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(3000))]
 
     #[test]
     fn convolutions(spec in conv(), extent in (0usize..4, 0usize..4), value: i16, factor in size()) {

@@ -1,33 +1,9 @@
-//! Lossless images.
-//!
-//! A picture is cut into groups of whole rows, about a megapixel each. Every
-//! group is one block of the file, coded without looking at the others, so
-//! that groups encode and decode side by side in bounded memory.
-//!
-//! ```text
-//! strips ─▶ groups ─▶ planes ─┬▶ constant ─┐
-//!                             ├▶ palette   ├▶ the smallest ─▶ block
-//!                             ├▶ photo     │
-//!                             ├▶ fast      │
-//!                             └▶ stored  ──┘
-//! ```
-//!
-//! What decodes is integer arithmetic throughout, but for the least-squares
-//! solver of the photo mode, which is IEEE double precision in a fixed order
-//! of `+ - * /` and `sqrt`: every machine decodes the same bits.
+//! Pictures: [`ImageLossless`] gives back every sample, [`ImageLossy`] what looks
+//! the same.
 
-mod bitbuf;
-mod codec;
-mod color;
-mod decode;
-mod encode;
-mod fast;
-mod group;
-mod logistic;
-mod palette;
-mod params;
-mod photo;
-mod plane;
-mod values;
+mod lossless;
+pub mod lossy;
+mod progress;
 
-pub use codec::ImageLossless;
+pub use lossless::ImageLossless;
+pub use lossy::ImageLossy;

@@ -4,9 +4,11 @@
 use proptest::prelude::*;
 use rcodec_core::{
     Block, BlockSink, BlockSource, Budget, Codec, ColorType, DecodeContext, Effort, EncodeContext,
-    Error, ImageHeader, ImageStrip, Limits, Media, MediaHeader, Result, Samples, StreamHeader,
+    Error, Flow, ImageHeader, ImageStrip, Limits, Media, MediaHeader, Progress, Result, Samples,
+    StreamHeader,
 };
 use rcodec_image::ImageLossless;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Default)]
 struct Blocks(Vec<Vec<u8>>);
@@ -59,11 +61,20 @@ fn encode(
     effort: u8,
     strip_rows: usize,
 ) -> Result<(StreamHeader, Vec<Vec<u8>>)> {
-    let media = MediaHeader::Image(header.clone());
     let context = EncodeContext {
         effort: Effort::new(effort)?,
         ..EncodeContext::default()
     };
+    encode_with(header, samples, strip_rows, context)
+}
+
+fn encode_with(
+    header: &ImageHeader,
+    samples: &Samples,
+    strip_rows: usize,
+    context: EncodeContext<'_>,
+) -> Result<(StreamHeader, Vec<Vec<u8>>)> {
+    let media = MediaHeader::Image(header.clone());
     let mut encoder = ImageLossless.encoder(&media, context)?;
     let mut blocks = Blocks::default();
     let row = header.row_samples();
@@ -98,6 +109,14 @@ fn decode(stream: &StreamHeader, blocks: &[Vec<u8>], limits: Limits) -> Result<S
         budget: Budget::new(limits),
         ..DecodeContext::default()
     };
+    decode_with(stream, blocks, context)
+}
+
+fn decode_with(
+    stream: &StreamHeader,
+    blocks: &[Vec<u8>],
+    context: DecodeContext<'_>,
+) -> Result<Samples> {
     let mut source = Source {
         blocks: blocks.iter(),
         at: 0,
@@ -287,6 +306,88 @@ fn strips_and_threads_do_not_matter() {
         let (other_stream, other_blocks) = run(threads, strip_rows);
         assert!(other_stream == stream && other_blocks == blocks);
     }
+}
+
+/// Takes reports, and cancels at a number of samples.
+struct Reports {
+    cancel_at: u64,
+    latest: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Reports {
+    fn until(cancel_at: u64) -> Self {
+        Reports {
+            cancel_at,
+            latest: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Progress for Reports {
+    fn update(&self, done: u64, total: Option<u64>) -> Flow {
+        self.latest.fetch_max(done, Ordering::Relaxed);
+        self.total.store(total.unwrap_or(0), Ordering::Relaxed);
+        if done >= self.cancel_at {
+            Flow::Cancel
+        } else {
+            Flow::Continue
+        }
+    }
+}
+
+#[test]
+fn every_sample_is_reported_once() {
+    let (several_groups, glyphs) = groups_picture();
+    let small = header(40, 50, ColorType::Rgb, 8);
+    for (header, samples) in [
+        (&several_groups, &glyphs),
+        (&small, &draw(&small, Content::Photo, 1)),
+        (&small, &draw(&small, Content::Noise, 1)),
+        (&small, &draw(&small, Content::FewColours, 1)),
+    ] {
+        let count = samples.len() as u64;
+        let (encoding, decoding) = (Reports::until(u64::MAX), Reports::until(u64::MAX));
+        let context = EncodeContext {
+            progress: &encoding,
+            ..EncodeContext::default()
+        };
+        let (stream, blocks) = encode_with(header, samples, 64, context).unwrap();
+        let context = DecodeContext {
+            progress: &decoding,
+            ..DecodeContext::default()
+        };
+        decode_with(&stream, &blocks, context).unwrap();
+        for reports in [encoding, decoding] {
+            assert_eq!(reports.latest.into_inner(), count);
+            assert_eq!(reports.total.into_inner(), count);
+        }
+    }
+}
+
+#[test]
+fn work_can_be_cancelled_within_a_group() {
+    let header = header(40, 50, ColorType::Rgb, 8);
+    let samples = draw(&header, Content::Photo, 1);
+    let half = samples.len() as u64 / 2;
+    let (stream, blocks) = encode(&header, &samples, 5, 50).unwrap();
+    let reports = Reports::until(half);
+    let context = EncodeContext {
+        progress: &reports,
+        ..EncodeContext::default()
+    };
+    let cancelled = encode_with(&header, &samples, 50, context);
+    assert!(matches!(cancelled, Err(Error::Cancelled)));
+    assert_eq!(reports.latest.into_inner(), half);
+    let reports = Reports::until(half);
+    let context = DecodeContext {
+        progress: &reports,
+        ..DecodeContext::default()
+    };
+    let cancelled = decode_with(&stream, &blocks, context);
+    assert!(matches!(cancelled, Err(Error::Cancelled)));
+    assert_eq!(reports.latest.into_inner(), half);
 }
 
 #[test]

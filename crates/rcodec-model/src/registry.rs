@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The environment variable with folders of models, separated as in `PATH`.
 pub const VARIABLE: &str = "RCODEC_MODELS";
@@ -27,6 +28,16 @@ pub const EMBEDDED: &[&[u8]] = &[];
 
 /// The most files of a folder that are looked at.
 const MAX_FILES: usize = 4096;
+
+/// Folders that a program added.
+static ADDED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Adds a folder in which [`Registry::from_env`] looks first, in this process:
+/// for programs that keep models with their own data.
+pub fn add_folder(folder: PathBuf) {
+    let mut added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
+    added.push(folder);
+}
 
 /// Where a model is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +71,14 @@ struct FileBytes {
 }
 
 impl Registry {
-    /// The embedded models, the folders of `RCODEC_MODELS`, and the platform's
-    /// data folder.
+    /// The embedded models, those of [`add_folder`], the folders of
+    /// `RCODEC_MODELS`, and the platform's data folder.
     pub fn from_env() -> Registry {
+        let added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders = added.clone();
         let named = env::var_os(VARIABLE).unwrap_or_default();
-        let mut folders: Vec<PathBuf> = env::split_paths(&named)
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .collect();
+        let named = env::split_paths(&named);
+        folders.extend(named.filter(|folder| !folder.as_os_str().is_empty()));
         folders.extend(data_folder());
         Registry {
             embedded: EMBEDDED.iter().map(|&file| Cow::Borrowed(file)).collect(),
@@ -127,8 +139,7 @@ impl Registry {
             if !peek_file(&path).is_ok_and(|found| found == id) {
                 continue;
             }
-            let model = read_file(&path, budget).and_then(|file| Model::read(&file.bytes, budget));
-            match model {
+            match open(&path, budget) {
                 Ok(model) => return Ok(model),
                 Err(error) => fault = error,
             }
@@ -224,6 +235,15 @@ fn peek_file(path: &Path) -> Result<ModelId> {
         .take(HEAD_BYTES as u64)
         .read_to_end(&mut head)?;
     peek_id(&head)
+}
+
+/// Reads and checks the model file at `path`, wherever that is.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, and those of [`Model::read`].
+pub fn open(path: &Path, budget: &Budget) -> Result<Model> {
+    let file = read_file(path, budget)?;
+    Model::read(&file.bytes, budget)
 }
 
 /// Reads a whole file, if it is not larger than a model may be.

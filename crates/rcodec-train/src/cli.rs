@@ -1,15 +1,14 @@
 //! The command line.
 
-use crate::data::Collection;
-use crate::export::{IntegerCodec, model_data, parse_name, validate_integer};
+mod export;
+
 use crate::graph::lossy::LossyGraphs;
-use crate::recipe::{Recipe, ValidationConfig};
-use crate::train::{Checkpoint, Figures, Options, train, validate};
+use crate::recipe::Recipe;
+use crate::train::{Options, Speed, Storage, train};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use export::{ExportArgs, export};
 use rcodec_core::{Error, Result};
-use rcodec_model::Record;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,19 +30,18 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Turns a checkpoint's averaged weights into an integer model file.
-    Export {
-        /// A checkpoint's folder, or the folder of a run: its latest one.
-        checkpoint: PathBuf,
-        /// The model file to write.
-        #[arg(long)]
-        out: PathBuf,
-        /// Folder of pictures: measures the model, before and after, on those
-        /// held out, and keeps the figures in the file.
-        #[arg(long)]
-        data: Option<PathBuf>,
-        /// Licences of the training data and of the model, for the record.
-        #[arg(long, default_value = "")]
-        licence: String,
+    Export(ExportArgs),
+    /// Times training steps of a recipe on every backend of this build, on
+    /// made-up pictures.
+    Speed {
+        /// The recipe.
+        recipe: PathBuf,
+        /// Steps on each backend.
+        #[arg(long, default_value_t = 10)]
+        steps: u64,
+        /// Threads that share a batch.
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
     },
     /// Shows what a recipe makes: weights and multiply-adds of each part.
     Describe {
@@ -77,6 +75,13 @@ struct TrainArgs {
     /// Minutes between checkpoints.
     #[arg(long, default_value_t = 5.0)]
     checkpoint_minutes: f64,
+    /// Write checkpoints of 2.5 instead of 4 numbers for each weight; a run
+    /// goes on from them, but not with the very same numbers.
+    #[arg(long)]
+    compact_checkpoints: bool,
+    /// Steps in all, in place of the recipe's.
+    #[arg(long)]
+    steps: Option<u64>,
     /// Threads that share a batch; all CPUs if not given, 1 on a GPU.
     #[arg(long)]
     workers: Option<usize>,
@@ -100,21 +105,22 @@ pub fn run() -> Result<()> {
     match (cli.command, cli.train) {
         (Some(Command::Describe { recipe }), _) => describe(&Recipe::read(&recipe)?),
         (
-            Some(Command::Export {
-                checkpoint,
-                out,
-                data,
-                licence,
+            Some(Command::Speed {
+                recipe,
+                steps,
+                workers,
             }),
             _,
-        ) => export(&checkpoint, &out, data.as_deref(), licence),
+        ) => speeds(&Recipe::read(&recipe)?, (workers, steps)),
+        (Some(Command::Export(args)), _) => export(&args),
         (None, Some(args)) => run_training(&args),
         (None, None) => Err(Error::parameter("a recipe or a command is needed")),
     }
 }
 
 fn run_training(args: &TrainArgs) -> Result<()> {
-    let recipe = Recipe::read(&args.recipe)?;
+    let mut recipe = Recipe::read(&args.recipe)?;
+    recipe.optimizer.steps = args.steps.unwrap_or(recipe.optimizer.steps);
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
     let minutes = |minutes: f64| {
         Duration::try_from_secs_f64(minutes * 60.0)
@@ -135,6 +141,10 @@ fn run_training(args: &TrainArgs) -> Result<()> {
         time: args.minutes.map(minutes).transpose()?,
         until: args.until,
         checkpoint_every: minutes(args.checkpoint_minutes)?,
+        storage: match args.compact_checkpoints {
+            true => Storage::Compact,
+            false => Storage::Exact,
+        },
         workers: args.workers.unwrap_or(workers),
         loaders: args.loaders.unwrap_or(loaders),
         device_name: format!("{:?}", args.device).to_lowercase(),
@@ -165,8 +175,31 @@ fn train_on_cpu(_recipe: &Recipe, _options: Options) -> Result<()> {
 
 #[cfg(feature = "cuda")]
 fn train_on_cuda(recipe: &Recipe, options: Options) -> Result<()> {
+    train::<burn::backend::Cuda>(recipe, options, cuda_device()?).map(drop)
+}
+
+/// The first GPU, if it can be used.
+#[cfg(feature = "cuda")]
+fn cuda_device() -> Result<burn::backend::cuda::CudaDevice> {
     use burn::backend::Cuda;
-    train::<Cuda>(recipe, options, Default::default()).map(drop)
+    let device = Default::default();
+    // The driver's absence is a panic in burn; here it is an error. The first
+    // kernel also shows whether nvrtc and its headers are there.
+    let probe = || {
+        let ones = burn::tensor::Tensor::<Cuda, 1>::ones([2], &device);
+        (ones.clone() + ones).into_data().to_vec::<f32>().ok()
+    };
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(probe));
+    std::panic::set_hook(hook);
+    if !matches!(&found, Ok(Some(sum)) if sum == &[2.0, 2.0]) {
+        return Err(Error::unsupported(
+            "no NVIDIA GPU that can be used: training there needs libcuda (the driver), \
+             libnvrtc and CUDA's headers; --device cpu works everywhere",
+        ));
+    }
+    Ok(device)
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -174,6 +207,39 @@ fn train_on_cuda(_recipe: &Recipe, _options: Options) -> Result<()> {
     Err(Error::unsupported(
         "this build has no CUDA; build it with --features cuda",
     ))
+}
+
+/// Times steps on every backend of this build.
+fn speeds(recipe: &Recipe, options: (usize, u64)) -> Result<()> {
+    let show = |name: &str, speed: Result<Speed>| -> Result<()> {
+        let Speed {
+            wall_ms,
+            cpu_ms,
+            loss,
+        } = speed?;
+        println!("{name:8} {wall_ms:8.1} ms/step  {cpu_ms:8.1} ms of CPU  loss {loss:.5}");
+        Ok(())
+    };
+    #[cfg(feature = "flex")]
+    show(
+        "flex",
+        crate::train::speed::<burn::backend::Flex>(recipe, Default::default(), options),
+    )?;
+    #[cfg(feature = "ndarray")]
+    show(
+        "ndarray",
+        crate::train::speed::<burn::backend::NdArray>(recipe, Default::default(), options),
+    )?;
+    #[cfg(feature = "cuda")]
+    match cuda_device() {
+        Ok(device) => show(
+            "cuda",
+            crate::train::speed::<burn::backend::Cuda>(recipe, device, options),
+        )?,
+        Err(error) => println!("cuda     {error}"),
+    }
+    let _ = (recipe, options, show);
+    Ok(())
 }
 
 /// Weights and work of each graph.
@@ -194,98 +260,4 @@ fn describe(recipe: &Recipe) -> Result<()> {
     let (encoder, decoder) = graphs.work_per_pixel();
     println!("  encode {encoder:.0}, decode {decoder:.0} MAC/pixel");
     Ok(())
-}
-
-/// Writes the model file of a checkpoint.
-fn export(checkpoint: &Path, out: &Path, data: Option<&Path>, licence: String) -> Result<()> {
-    let found = Checkpoint::latest(checkpoint)?;
-    let checkpoint = found
-        .ok_or_else(|| Error::Parameter(format!("{}: no checkpoint", checkpoint.display())))?;
-    let recipe = &checkpoint.recipe;
-    let graphs = LossyGraphs::new(&recipe.network);
-    if graphs.layout.fingerprint() != checkpoint.fingerprint {
-        return Err(Error::parameter(
-            "a checkpoint of another version's network",
-        ));
-    }
-    let mut record = record(&checkpoint, licence)?;
-    if let Some(data) = data {
-        let (_, held_out) = Collection::open(data)?;
-        let on = (&held_out, &recipe.validation);
-        let (model, _) = model_data(&graphs, &checkpoint.adam.ema, record.clone())?.build()?;
-        let mut codec = IntegerCodec::new(&model)?;
-        let rd_lambda = |quality: usize| f64::from(recipe.network.rd_lambda(quality as f32));
-        let integer = validate_integer(&mut codec, rd_lambda, on)?;
-        let float = validate_on_cpu(&graphs, &checkpoint.adam.ema, on)?;
-        for (float, integer) in float.iter().zip(&integer) {
-            println!(
-                "quality {:2}: float {:.4} bpp {:.3} dB, integer {:.4} bpp {:.3} dB, loss {:+.2}%",
-                float.quality,
-                float.bpp(),
-                float.psnr_db,
-                integer.bpp(),
-                integer.psnr_db,
-                100.0 * (integer.loss / float.loss - 1.0),
-            );
-        }
-        record.validation_float = figures(&float);
-        record.validation_integer = figures(&integer);
-    }
-    let data = model_data(&graphs, &checkpoint.adam.ema, record)?;
-    let (model, file) = data.build()?;
-    std::fs::write(out, &file)?;
-    println!(
-        "{}: {} bytes, {} weights, step {}",
-        model.name(),
-        file.len(),
-        graphs.layout.len(),
-        checkpoint.progress.step
-    );
-    Ok(())
-}
-
-/// How a checkpoint came to be.
-fn record(checkpoint: &Checkpoint, licence: String) -> Result<Record> {
-    let (family, variant, version) = parse_name(&checkpoint.recipe.name);
-    let recipe =
-        toml::to_string(&checkpoint.recipe).map_err(|error| Error::Parameter(error.to_string()))?;
-    Ok(Record {
-        family,
-        variant,
-        version,
-        recipe_hash: blake3::hash(recipe.as_bytes()).to_hex().to_string(),
-        data_hash: checkpoint.progress.data_hash.clone(),
-        steps: checkpoint.progress.step,
-        hours: checkpoint.progress.hours,
-        device: checkpoint.progress.device.clone(),
-        licence,
-        ..Record::default()
-    })
-}
-
-/// Figures by name and unit.
-fn figures(all: &[Figures]) -> BTreeMap<String, f64> {
-    let entries = all.iter().flat_map(|f| {
-        let at = |name: &str| format!("{name}_quality{}", f.quality);
-        [(at("bpp"), f.bpp()), (at("psnr_db"), f.psnr_db)]
-    });
-    entries.collect()
-}
-
-#[cfg(feature = "flex")]
-fn validate_on_cpu(
-    graphs: &LossyGraphs,
-    weights: &[f32],
-    on: (&Collection, &ValidationConfig),
-) -> Result<Vec<Figures>> {
-    validate::<burn::backend::Flex>(graphs, weights, false, on, &Default::default())
-}
-
-#[cfg(not(feature = "flex"))]
-fn validate_on_cpu(
-    _graphs: &LossyGraphs,
-    _weights: &[f32],
-    _on: (&Collection, &ValidationConfig),
-) -> Result<Vec<Figures>> {
-    Err(Error::unsupported("measuring needs the feature flex"))
 }

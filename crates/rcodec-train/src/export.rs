@@ -5,22 +5,23 @@
 //! is written is read again and checked by `rcodec-model`, which proves once
 //! more that no sum can overflow.
 //!
-//! The graphs of the file are `analysis`, `synthesis`, `hyper_analysis`,
-//! `hyper_synthesis`, `entry0` to `entry3` and `trunk`. Those with quality
-//! gains have the selector `quality`. The tensors `z.mean` (Q6) and `z.scale`
-//! (scale indices), `[quality][channel]`, are the model of the hyper latents.
+//! What the file holds is described in [`codec`](crate::codec).
 
-mod integer;
+#[cfg(feature = "flex")]
+pub mod equality;
+pub mod manifest;
+mod measure;
 
-pub use integer::{Coded, IntegerCodec, validate_integer};
+pub use measure::validate_integer;
 
-use crate::graph::lossy::{LATENT_Q, LossyGraphs, SCALE_Q, STEPS};
+use crate::codec::{LATENT_Q, QUALITIES, SCALE_SHIFT, STEPS};
+use crate::graph::lossy::LossyGraphs;
 use crate::graph::{
-    Activation, GATE_MAX, GATE_SHIFT, Graph, INDICES_PER_UNIT, Op, Param, QUALITIES, SCALES, Value,
-    clip_bounds,
+    Activation, GATE_MAX, GATE_SHIFT, Graph, INDICES_PER_UNIT, Op, Param, Value, clip_bounds,
 };
 use crate::quant::{AffineIntegers, GainIntegers, NodeIntegers, graph_integers};
 use rcodec_core::{Error, Result};
+use rcodec_entropy::SCALES;
 use rcodec_model::graph as model;
 use rcodec_model::{ModelData, ModelTensor, Record, TensorData};
 
@@ -48,10 +49,7 @@ pub fn model_data(graphs: &LossyGraphs, values: &[f32], record: Record) -> Resul
     };
     for (name, value) in [
         ("latent_q", u64::from(LATENT_Q)),
-        (
-            "scale_shift",
-            u64::from(SCALE_Q) - u64::from((INDICES_PER_UNIT as u32).ilog2()),
-        ),
+        ("scale_shift", u64::from(SCALE_SHIFT)),
         ("scales", SCALES as u64),
         ("steps", STEPS as u64),
         ("qualities", QUALITIES as u64),

@@ -7,7 +7,8 @@
 //! the requantisation shift `q(in) + s − q(out)` is within 0 to 30. Ties round
 //! to even.
 
-use crate::graph::{GATE_SHIFT, Graph, Layout, NetworkConfig, Node, Op, Param, QUALITIES};
+use crate::codec::QUALITIES;
+use crate::graph::{GATE_SHIFT, Graph, Layout, NetworkConfig, Node, Op, Param};
 use rcodec_core::{Error, Result};
 
 /// The largest requantisation shift.

@@ -59,6 +59,10 @@ pub struct OptimizerConfig {
     pub clip_norm: f32,
     /// Decay of the averaged weights, which are validated and exported.
     pub ema_decay: f32,
+    /// The share of MS-SSIM in the distortion, 0 to 1; the rest is squared
+    /// error.
+    #[serde(default)]
+    pub ms_ssim_share: f32,
     /// The share of steps, at the end, in integer arithmetic.
     pub quantized_share: f32,
     /// Losses count by `lambda^-exponent`: 0.5 counts relative changes of the
@@ -98,22 +102,26 @@ impl Recipe {
     }
 
     /// Fails if numbers contradict each other.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.network.check()?;
         let (data, optimizer, validation) = (&self.data, &self.optimizer, &self.validation);
         let sizes = [data.crop, validation.crop];
-        if sizes.iter().any(|s| *s == 0 || !s.is_multiple_of(64)) || data.batch == 0 {
-            return Err(Error::parameter(
-                "crops are multiples of 64, batches of 1 and more",
-            ));
+        if sizes.iter().any(|s| *s == 0 || !s.is_multiple_of(64)) {
+            return Err(Error::parameter("crops are multiples of 64"));
         }
         if !(0.0 < data.min_scale && data.min_scale <= 1.0) {
             return Err(Error::parameter("data.min_scale is above 0 and up to 1"));
+        }
+        if !(1..=1 << 10).contains(&data.batch) || sizes.iter().any(|size| *size > 1 << 13) {
+            return Err(Error::parameter("crops are up to 8192, batches 1 to 1024"));
         }
         if optimizer.steps == 0 || validation.every == 0 {
             return Err(Error::parameter(
                 "steps and validation.every are at least 1",
             ));
+        }
+        if !(0.0..=1.0).contains(&optimizer.ms_ssim_share) {
+            return Err(Error::parameter("optimizer.ms_ssim_share is 0 to 1"));
         }
         let decays = [optimizer.beta1, optimizer.beta2, optimizer.ema_decay];
         if decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {
@@ -122,7 +130,7 @@ impl Recipe {
         if validation
             .qualities
             .iter()
-            .any(|&q| q >= crate::graph::QUALITIES)
+            .any(|&q| q >= crate::codec::QUALITIES)
         {
             return Err(Error::parameter("validation.qualities are 0 to 63"));
         }

@@ -6,6 +6,8 @@ use rcodec_core::{Codec, CodecId, Effort, Error, MediaKind, Result};
 pub static CODECS: &[&dyn Codec] = &[
     #[cfg(feature = "image")]
     &rcodec_image::ImageLossless,
+    #[cfg(feature = "image")]
+    &rcodec_image::ImageLossy,
     #[cfg(feature = "audio")]
     &rcodec_audio::AudioLossless,
     #[cfg(feature = "text")]

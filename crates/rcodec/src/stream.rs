@@ -16,6 +16,7 @@ pub struct StreamEncoder<'a, W: Write> {
     container: ContainerWriter<W>,
     content: ContentHasher,
     media: MediaHeader,
+    lossy: bool,
 }
 
 /// What an encoder made.
@@ -62,6 +63,7 @@ impl<'a, W: Write> StreamEncoder<'a, W> {
             container: ContainerWriter::new(out, header, metadata, latency)?,
             content: ContentHasher::new(),
             media: media.clone(),
+            lossy: info.lossy,
         })
     }
 
@@ -71,13 +73,25 @@ impl<'a, W: Write> StreamEncoder<'a, W> {
     /// [`Error::Parameter`] if the unit is not of the header's media.
     pub fn write(&mut self, unit: Media) -> Result<()> {
         check_unit(&self.media, &unit)?;
-        self.content.update(&unit);
-        self.encoder.write(unit, &mut self.container)
+        if !self.lossy {
+            self.content.update(&unit);
+        }
+        self.encoder.write(unit, &mut self.container)?;
+        self.take_decoded();
+        Ok(())
+    }
+
+    /// The content's checksum is that of what comes back.
+    fn take_decoded(&mut self) {
+        while let Some(unit) = self.encoder.next_decoded() {
+            self.content.update(&unit);
+        }
     }
 
     /// Ends the stream; `tail` is the metadata that stood behind the samples.
     pub fn finish(mut self, tail: &Metadata) -> Result<Encoded<W>> {
         self.encoder.finish(&mut self.container)?;
+        self.take_decoded();
         let content = self.content.digest();
         let (out, bytes) = self.container.finish(content, tail)?;
         Ok(Encoded {

@@ -98,6 +98,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "rcodec-io",
             "rcodec-entropy",
             "rcodec-fixed",
+            "rcodec-image",
         ],
     ),
     // What nothing else is built on.

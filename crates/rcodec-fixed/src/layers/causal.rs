@@ -232,7 +232,7 @@ impl CausalConv1d {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{Values, activation, engines};
+    use super::super::test_support::{Values, activation, cases, engines};
     use super::*;
     use proptest::prelude::*;
     use rcodec_core::Limits;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+        #![proptest_config(cases(60))]
 
         #[test]
         fn any_cut_of_the_signal_gives_the_formula(

@@ -1,4 +1,4 @@
-use super::super::test_support::{Values, activation, assert_layer, assert_threads, padded};
+use super::super::test_support::{Values, activation, assert_layer, assert_threads, cases, padded};
 use super::*;
 use crate::requant::Activation;
 use proptest::prelude::*;
@@ -88,7 +88,7 @@ fn check(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+    #![proptest_config(cases(120))]
 
     #[test]
     fn every_level_computes_the_formula(
@@ -105,6 +105,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too large")]
 fn tiles_and_panels_of_every_width() {
     for out_channels in [16, 32, 48, 64, 65, 80, 128, 144] {
         check(
@@ -127,6 +128,7 @@ fn tiles_and_panels_of_every_width() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too large")]
 fn threads_change_nothing() {
     let mut values = Values::new(5);
     let shape = Shape::new(61, 53, 48).unwrap();

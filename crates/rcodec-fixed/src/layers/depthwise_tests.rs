@@ -1,4 +1,4 @@
-use super::super::test_support::{Values, activation, assert_layer, assert_threads, padded};
+use super::super::test_support::{Values, activation, assert_layer, assert_threads, cases, padded};
 use super::*;
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ fn spec(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn every_level_computes_the_formula(
@@ -66,6 +66,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too large")]
 fn threads_change_nothing() {
     let mut values = Values::new(7);
     let shape = Shape::new(67, 83, 40).unwrap();

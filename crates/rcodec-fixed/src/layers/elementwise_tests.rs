@@ -1,8 +1,12 @@
-use super::super::test_support::{Values, activation, assert_layer, assert_threads, engines};
+use super::super::test_support::{
+    Values, activation, assert_layer, assert_threads, cases, engines,
+};
 use super::*;
 use proptest::prelude::*;
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn sums_products_and_narrowing(seed: u64, len in 1usize..200, shift in 0u8..16, kind in 0usize..3) {
         let mut values = Values::new(seed);
@@ -74,6 +78,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too large")]
 fn threads_change_nothing() {
     let mut values = Values::new(8);
     let q = QFormat::INTEGER;

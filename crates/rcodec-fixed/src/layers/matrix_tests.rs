@@ -1,4 +1,4 @@
-use super::super::test_support::{Values, activation, engines};
+use super::super::test_support::{Values, activation, cases, engines};
 use super::*;
 use crate::requant::Activation;
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ fn with_biases(products: &[Vec<i32>], requant: &Requant) -> Vec<i32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn bytes_on_every_level(
@@ -124,6 +124,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too large")]
 fn long_batches_and_threads() {
     let mut values = Values::new(3);
     let spec = ByteMatrixSpec {

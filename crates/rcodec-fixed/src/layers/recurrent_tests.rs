@@ -1,10 +1,11 @@
 use super::super::affine::Gate;
 use super::super::matrix::ByteMatrixSpec;
 use super::super::table::TableSpec;
-use super::super::test_support::{Values, engines};
+use super::super::test_support::{Values, cases, engines};
 use super::*;
 use crate::requant::Requant;
 use crate::tensor::QFormat;
+use proptest::prelude::*;
 use rcodec_core::Limits;
 
 /// A table that rises from `lo` to `hi`.
@@ -80,13 +81,11 @@ fn states_stay_between_candidates_on_every_level() {
     assert!(GatedRecurrence::new(14).is_err());
 }
 
-#[test]
-fn min_gru_follows_its_formula_for_every_stream() {
-    let mut values = Values::new(4);
-    let (inputs, width, streams) = (30, 45, 3);
+fn check_min_gru(seed: u64, (inputs, width): (usize, usize), streams: usize, guard_bits: u8) {
+    let mut values = Values::new(seed);
     let spec = matrix(&mut values, inputs, 2 * width);
     let (update, candidate) = (ramp(0, 32_767), ramp(-9000, 12_000));
-    let recurrence = GatedRecurrence::new(10).unwrap();
+    let recurrence = GatedRecurrence::new(guard_bits).unwrap();
     for with_table in [false, true] {
         let table = with_table.then(|| Table::new(&candidate).unwrap());
         let input = ByteMatrix::new(&spec).unwrap();
@@ -114,21 +113,20 @@ fn min_gru_follows_its_formula_for_every_stream() {
                 assert_eq!(out, outputs, "{:?}", engine.level());
             }
         }
+        let (more, mut out) = (vec![0; (streams + 1) * inputs], vec![0; streams * width]);
         assert!(
-            cell.step(&Engine::new(), &mut states[0], &[0; 30], &mut [0; 45])
+            cell.step(&Engine::new(), &mut states[0], &more, &mut out)
                 .is_err()
         );
     }
 }
 
-#[test]
-fn gru_follows_its_formula_for_every_stream() {
-    let mut values = Values::new(6);
-    let (inputs, width, streams) = (21, 34, 2);
+fn check_gru(seed: u64, (inputs, width): (usize, usize), streams: usize, guard_bits: u8) {
+    let mut values = Values::new(seed);
     let input = matrix(&mut values, inputs, 3 * width);
     let hidden = matrix(&mut values, width, 3 * width);
     let (gate, candidate) = (ramp(0, 32_767), ramp(-16_000, 16_000));
-    let recurrence = GatedRecurrence::new(9).unwrap();
+    let recurrence = GatedRecurrence::new(guard_bits).unwrap();
     let cell = GruCell::new(
         (
             ByteMatrix::new(&input).unwrap(),
@@ -173,5 +171,20 @@ fn gru_follows_its_formula_for_every_stream() {
             cell.step(engine, state, &x, &mut out).unwrap();
             assert_eq!(out, outputs, "{:?}", engine.level());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn cells_follow_their_formulas_for_every_stream(
+        seed: u64,
+        sizes in (1usize..70, 1usize..80),
+        streams in 1usize..6,
+        guard_bits in 0u8..14,
+    ) {
+        check_min_gru(seed, sizes, streams, guard_bits);
+        check_gru(seed, sizes, streams, guard_bits);
     }
 }

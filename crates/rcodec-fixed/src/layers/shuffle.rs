@@ -210,11 +210,13 @@ impl PixelUnshuffle {
 #[cfg(test)]
 mod tests {
     use super::super::Padding;
-    use super::super::test_support::{Values, assert_layer, assert_threads, padded};
+    use super::super::test_support::{Values, assert_layer, assert_threads, cases, padded};
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(cases(256))]
+
         #[test]
         fn unshuffling_follows_the_formula_and_shuffling_undoes_it(
             seed: u64,
@@ -254,6 +256,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too large")]
     fn threads_change_nothing() {
         let shape = Shape::new(200, 150, 48).unwrap();
         let input = Values::new(1).extreme_words(shape.checked_len().unwrap());

@@ -172,8 +172,9 @@ impl Layer for Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{Values, assert_layer, engines};
+    use super::super::test_support::{Values, assert_layer, assert_threads, cases, engines};
     use super::*;
+    use proptest::prelude::*;
 
     fn spec(values: &mut Values, range_bits: u8, index_bits: u8, interpolate: bool) -> TableSpec {
         TableSpec {
@@ -187,6 +188,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too large")]
     fn every_value_on_every_level() {
         let mut values = Values::new(1);
         for (range_bits, index_bits) in [(15, 12), (15, 8), (15, 4), (11, 12), (12, 8), (3, 4)] {
@@ -204,6 +206,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    proptest! {
+        #![proptest_config(cases(256))]
+
+        #[test]
+        fn any_shape_on_every_level(
+            seed: u64,
+            (height, width, channels) in (1usize..9, 1usize..9, 1usize..80),
+            (range_bits, index_bits) in (3u8..16, 4u8..13),
+            interpolate: bool,
+        ) {
+            let mut values = Values::new(seed);
+            let spec = spec(&mut values, range_bits, index_bits.min(range_bits + 1), interpolate);
+            let input = values.extreme_words(height * width * channels);
+            let expected: Vec<i16> = input.iter().map(|&x| spec.apply(x)).collect();
+            let table = Table::new(&spec).unwrap();
+            assert_layer(&table, Shape::new(height, width, channels).unwrap(), &input, &expected);
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "too large")]
+    fn threads_change_nothing() {
+        let mut values = Values::new(5);
+        let table = Table::new(&spec(&mut values, 15, 8, true)).unwrap();
+        let shape = Shape::new(120, 100, 96).unwrap();
+        assert_threads(&table, shape, &values.extreme_words(120 * 100 * 96));
     }
 
     #[test]

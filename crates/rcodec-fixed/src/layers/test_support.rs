@@ -6,6 +6,17 @@ use crate::engine::Engine;
 use crate::requant::{Activation, Requant};
 use crate::simd::Level;
 use crate::tensor::Shape;
+use proptest::prelude::ProptestConfig;
+
+/// So many cases of a property, or as many as `PROPTEST_CASES` says: fewer
+/// under Miri and emulators, more to search.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: asked.and_then(|n| n.parse().ok()).unwrap_or(count),
+        ..ProptestConfig::default()
+    }
+}
 
 /// A generator of test values (xorshift64*).
 pub(crate) struct Values(u64);

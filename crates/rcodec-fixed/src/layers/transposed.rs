@@ -176,7 +176,7 @@ impl ConvPixelShuffle {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{Values, activation, assert_layer, assert_threads};
+    use super::super::test_support::{Values, activation, assert_layer, assert_threads, cases};
     use super::*;
     use proptest::prelude::*;
 
@@ -226,7 +226,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+        #![proptest_config(cases(60))]
 
         #[test]
         fn every_level_computes_the_formula(
@@ -245,6 +245,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too large")]
     fn threads_change_nothing() {
         let mut values = Values::new(4);
         let spec = spec(&mut values, (24, 12), 5);

@@ -79,6 +79,20 @@ pub(crate) fn depthwise(values: &mut Values, channels: usize) -> DepthwiseConv2d
     }
 }
 
+/// What kind of layer of a [`Synthesis`] has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A 1x1 convolution.
+    Pointwise,
+    /// A depthwise convolution.
+    Depthwise,
+    /// A 1x1 convolution whose outputs are shuffled to pixels.
+    Shuffle,
+}
+
+/// Called after each layer, with its multiply-adds.
+pub(crate) type After<'a> = dyn FnMut(Kind, u64) + 'a;
+
 /// The residual block: 1x1, clipped ReLU, depthwise 3x3, 1x1, add; 1x1 to
 /// twice the channels, gated halves, 1x1, add.
 struct Block {
@@ -107,13 +121,26 @@ impl Block {
         })
     }
 
-    fn forward(&self, engine: &Engine, x: &mut Tensor, scratch: &mut [Tensor; 2]) -> Result<()> {
+    fn forward(
+        &self,
+        engine: &Engine,
+        x: &mut Tensor,
+        scratch: &mut [Tensor; 2],
+        after: &mut After<'_>,
+    ) -> Result<()> {
         let [a, b] = scratch;
+        let shape = x.shape();
         self.mix.forward(engine, x, a)?;
+        after(Kind::Pointwise, self.mix.work(shape));
         self.spread.forward(engine, a, b)?;
+        after(Kind::Depthwise, self.spread.work(shape));
         self.project.forward_accumulate(engine, b, x)?;
+        after(Kind::Pointwise, self.project.work(shape));
         self.gated.forward(engine, x, a)?;
-        self.output.forward_accumulate(engine, a, x)
+        after(Kind::Pointwise, self.gated.work(shape));
+        self.output.forward_accumulate(engine, a, x)?;
+        after(Kind::Pointwise, self.output.work(shape));
+        Ok(())
     }
 
     fn layers(&self) -> [&dyn Layer; 5] {
@@ -188,6 +215,17 @@ impl Synthesis {
         latents: &Tensor,
         scratch: &mut SynthesisScratch,
     ) -> Result<()> {
+        self.forward_watched(engine, latents, scratch, &mut |_, _| {})
+    }
+
+    /// As [`Synthesis::forward`], with a call after each layer.
+    pub(crate) fn forward_watched(
+        &self,
+        engine: &Engine,
+        latents: &Tensor,
+        scratch: &mut SynthesisScratch,
+        after: &mut After<'_>,
+    ) -> Result<()> {
         let SynthesisScratch {
             coarse,
             fine,
@@ -195,14 +233,18 @@ impl Synthesis {
             image,
         } = scratch;
         self.head.forward(engine, latents, coarse)?;
+        after(Kind::Pointwise, self.head.work(latents.shape()));
         for block in &self.coarse {
-            block.forward(engine, coarse, buffers)?;
+            block.forward(engine, coarse, buffers, after)?;
         }
         self.up.forward(engine, coarse, fine)?;
+        after(Kind::Shuffle, self.up.work(coarse.shape()));
         for block in &self.fine {
-            block.forward(engine, fine, buffers)?;
+            block.forward(engine, fine, buffers, after)?;
         }
-        self.tail.forward(engine, fine, image)
+        self.tail.forward(engine, fine, image)?;
+        after(Kind::Shuffle, self.tail.work(fine.shape()));
+        Ok(())
     }
 
     /// Multiply-adds for latents of that shape.

@@ -390,4 +390,6 @@ fn decode_stream(
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Threads that prepare batches ahead of the training step.
 
+use super::Collection;
 use super::crop::{CropOptions, random_crop};
-use super::{Collection, SAMPLE_Q, ycocg_q13};
+use crate::codec::{SAMPLE_Q, ycocg_q13};
 use crate::random::{Purpose, Random};
 use rcodec_core::{Error, Result};
 use std::sync::Arc;

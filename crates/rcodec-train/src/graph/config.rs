@@ -1,12 +1,10 @@
 //! The sizes of a lossy image network.
 
+use crate::codec::QUALITIES;
 use rcodec_core::{Error, Result};
+use rcodec_entropy::SCALES;
 use serde::{Deserialize, Serialize};
 
-/// Quality steps of every model.
-pub const QUALITIES: usize = 64;
-/// Scales of the Gaussian entropy models, log-spaced.
-pub const SCALES: usize = 64;
 /// The smallest scale.
 pub const SCALE_MIN: f32 = 0.11;
 /// The largest scale.
@@ -60,6 +58,12 @@ impl NetworkConfig {
             return Err(Error::parameter(
                 "network: channels are 1 to 4096, latents a multiple of 4",
             ));
+        }
+        if [self.n1, self.n2, self.context_blocks]
+            .iter()
+            .any(|blocks| *blocks > 64)
+        {
+            return Err(Error::parameter("network: blocks are up to 64"));
         }
         if !(2..=QUALITIES).contains(&self.anchors) {
             return Err(Error::parameter("network: anchors are 2 to 64"));

@@ -19,20 +19,14 @@
 use super::params::Layout;
 use super::prior::{BlockTransform, select};
 use super::{Activation, Builder, ConvOptions, Graph, Init, NetworkConfig, block};
-use crate::data::SAMPLE_Q;
+use crate::codec::{LATENT_Q, SAMPLE_Q, SCALE_Q, STEPS};
 
-/// Fractional bits of `y`, `z`, means and `ŷ`: a quantisation step is 64.
-pub const LATENT_Q: u8 = 6;
 /// Fractional bits at 1/8, within ±32.
 pub const Q1: u8 = 10;
 /// Fractional bits at 1/16, within ±64.
 pub const Q2: u8 = 9;
 /// Fractional bits of the networks of the prior.
 pub const PRIOR_Q: u8 = 9;
-/// Fractional bits of scale indices: index `(n + 8) >> 4`.
-pub const SCALE_Q: u8 = 8;
-/// Steps in which latents are decoded.
-pub const STEPS: usize = 4;
 /// Noise of weights that begin at given values.
 const NOISE: f32 = 0.001;
 
@@ -269,7 +263,7 @@ fn trunk(layout: &mut Layout, config: &NetworkConfig, transform: &BlockTransform
     let bias = Some(1.0 / (super::config::log_scale_step() * indices));
     let clip = Activation::Clip {
         lo: 0.0,
-        hi: (super::config::SCALES - 1) as f32 / indices,
+        hi: (rcodec_entropy::SCALES - 1) as f32 / indices,
     };
     let scale = b.quality_gain("scale_gain", scale, SCALE_Q, 0.0, bias, clip);
     b.set_init("scale.bias", Init::Values(transform.log_std_indices()));

@@ -17,9 +17,7 @@ mod params;
 mod prior;
 
 pub use block::block;
-pub use config::{
-    INDICES_PER_UNIT, NetworkConfig, QUALITIES, SCALE_MAX, SCALE_MIN, SCALES, log_scale_step,
-};
+pub use config::{INDICES_PER_UNIT, NetworkConfig, SCALE_MAX, SCALE_MIN, log_scale_step};
 pub use params::{Init, Layout, Param, ParamSpec};
 
 /// Bits of a gate: it is `n · 2^-12`.

@@ -1,18 +1,16 @@
 //! The lossy image model in burn: rate and distortion of a batch.
 
+mod ms_ssim;
 mod rate;
 
-use crate::graph::lossy::{LATENT_Q, LossyGraphs, STEPS};
-use crate::graph::{Activation, INDICES_PER_UNIT, SCALES};
+use crate::codec::{LATENT_FACTOR, LATENT_Q, STEPS, step_of};
+use crate::graph::lossy::LossyGraphs;
+use crate::graph::{Activation, INDICES_PER_UNIT};
 use crate::nn::ops::{self, Columns, Finish, TrainBackend};
 use crate::nn::{Network, Qualities, spread};
 use burn::tensor::{DType, Tensor, TensorData};
 use rate::bits;
-
-/// Sides of the part of a picture that one hyper latent stands for.
-pub const HYPER_FACTOR: usize = 64;
-/// The same for a latent.
-pub const LATENT_FACTOR: usize = 16;
+use rcodec_entropy::SCALES;
 
 /// How values are quantised to compute the rate.
 #[derive(Clone, Debug)]
@@ -37,16 +35,16 @@ pub struct Outcome<B: TrainBackend> {
     pub bits_z: Tensor<B, 1>,
     /// Mean squared error of each image, in 8-bit RGB samples.
     pub mse: Tensor<B, 1>,
+    /// MS-SSIM of each image, if it was asked for.
+    pub ms_ssim: Option<Tensor<B, 1>>,
+    /// The decoded latents, `[image][row][column][channel]`.
+    pub y_hat: Tensor<B, 4>,
     /// The decoded samples, `[image][row][column][Y, Co, Cg]`, not clipped.
     pub x_hat: Tensor<B, 4>,
 }
 
 /// Which latents each step decodes: 1 where it does, for latents
-/// `[row][column][channel]`.
-///
-/// Channels are four groups, positions four phases of squares of 2x2. In step
-/// 0 every phase has one group, in step 1 the diagonally opposite one, and so
-/// on, so that each step decodes a quarter of every neighbourhood.
+/// `[row][column][channel]`; see [`step_of`].
 pub fn step_masks(height: usize, width: usize, channels: usize) -> [Vec<f32>; STEPS] {
     std::array::from_fn(|step| {
         (0..height * width * channels)
@@ -57,14 +55,6 @@ pub fn step_masks(height: usize, width: usize, channels: usize) -> [Vec<f32>; ST
             })
             .collect()
     })
-}
-
-/// The step that decodes a latent.
-pub fn step_of(row: usize, column: usize, channel: usize, channels: usize) -> usize {
-    let phase = row % 2 * 2 + column % 2;
-    let group = channel * STEPS / channels;
-    // Step 1 is the diagonal neighbour: phase 3.
-    [0, 3, 2, 1][phase ^ group]
 }
 
 /// Constants of one shape of batch, on the device.
@@ -97,19 +87,19 @@ impl<B: TrainBackend> Masks<B> {
     }
 }
 
-/// Codes a batch: `x` is `[image][row][column][3]`, sides multiples of 64.
+/// Codes a batch, and computes MS-SSIM too if `with_ms_ssim`: `x` is `[image][row][column][3]`, sides multiples of 64.
 pub fn forward<B: TrainBackend>(
     graphs: &LossyGraphs,
     network: &Network<'_, B>,
     qualities: &Qualities<B>,
     masks: &Masks<B>,
     x: Tensor<B, 4>,
-    rounding: &Rounding<B>,
+    (rounding, with_ms_ssim): (&Rounding<B>, bool),
 ) -> Outcome<B> {
     let run = |graph, inputs: &[Tensor<B, 4>]| network.run(graph, inputs, qualities);
     let first = |mut outputs: Vec<Tensor<B, 4>>| outputs.swap_remove(0);
-    let y = first(run(&graphs.analysis, &[x.clone()]));
-    let z = first(run(&graphs.hyper_analysis, &[y.clone()]));
+    let y = first(run(&graphs.analysis, std::slice::from_ref(&x)));
+    let z = first(run(&graphs.hyper_analysis, std::slice::from_ref(&y)));
     let (z_hat, bits_z) = code_z(graphs, network, qualities, z, rounding);
     let features = first(run(&graphs.hyper_synthesis, &[z_hat]));
 
@@ -130,11 +120,13 @@ pub fn forward<B: TrainBackend>(
     let x_hat = first(run(&graphs.synthesis, std::slice::from_ref(&y_hat)));
     let residual = match rounding {
         Rounding::Noise { y: noise, .. } => y + noise.clone() - means,
-        Rounding::Hard => y_hat - means,
+        Rounding::Hard => y_hat.clone() - means,
     };
     Outcome {
+        y_hat,
         bits_y: bits(residual, indices(network, scales)),
         bits_z,
+        ms_ssim: with_ms_ssim.then(|| ms_ssim::ms_ssim(x.clone(), x_hat.clone())),
         mse: mse(x, x_hat.clone()),
         x_hat,
     }

@@ -61,7 +61,7 @@ fn code(quantized: bool) -> (Vec<f32>, Vec<f32>) {
         &qualities,
         &masks,
         picture(2, 64),
-        &Rounding::Hard,
+        (&Rounding::Hard, false),
     );
     let bits = (outcome.bits_y + outcome.bits_z)
         .into_data()

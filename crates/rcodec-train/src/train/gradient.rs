@@ -1,14 +1,18 @@
 //! Loss and gradients of a batch, on one or several threads.
 
+use crate::codec::{HYPER_FACTOR, LATENT_FACTOR};
 use crate::data::Batch;
 use crate::graph::lossy::LossyGraphs;
-use crate::lossy::{HYPER_FACTOR, LATENT_FACTOR, Masks, Rounding, forward};
+use crate::lossy::{Masks, Rounding, forward};
 use crate::nn::ops::{Kernels, TrainBackend};
 use crate::nn::{Network, Qualities, Scales};
 use crate::recipe::Recipe;
 use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, TensorData};
 use std::thread;
+
+/// Squared error that counts as much as the whole range of MS-SSIM.
+const MS_SSIM_SCALE: f32 = 1000.0;
 
 /// Means over a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -138,6 +142,7 @@ impl<B: Trainer> Engine<B> {
         let network = Network::new(layout, leaves.clone(), scales);
         let qualities = &batch.quality[images.clone()];
         let on = (&self.device, DType::F32);
+        let share = self.recipe.optimizer.ms_ssim_share;
         let (x, rounding) = self.inputs(batch, images.clone());
         let outcome = forward(
             &self.graphs,
@@ -145,13 +150,17 @@ impl<B: Trainer> Engine<B> {
             &Qualities::new(qualities, &self.graphs.config, on),
             masks,
             x,
-            &rounding,
+            (&rounding, share > 0.0),
         );
         let pixels = (self.recipe.data.crop * self.recipe.data.crop) as f32;
         let count = batch.quality.len() as f32;
         let (rate_weights, mse_weights) = self.loss_weights(qualities, pixels * count, count);
         let bits = outcome.bits_y.clone() + outcome.bits_z.clone();
-        let loss = (bits * rate_weights + outcome.mse.clone() * mse_weights).sum();
+        let mut error = outcome.mse.clone() * (1.0 - share);
+        if let Some(ms_ssim) = outcome.ms_ssim {
+            error = error + (ms_ssim.neg().add_scalar(1.0)) * (share * MS_SSIM_SCALE);
+        }
+        let loss = (bits * rate_weights + error * mse_weights).sum();
         let means = [
             loss.clone(),
             outcome.bits_y.sum() / (pixels * count),
@@ -215,7 +224,7 @@ impl<B: Trainer> Engine<B> {
         count: f32,
     ) -> (Tensor<Autodiff<B>, 1>, Tensor<Autodiff<B>, 1>) {
         let config = &self.graphs.config;
-        let middle = config.rd_lambda((crate::graph::QUALITIES - 1) as f32 / 2.0);
+        let middle = config.rd_lambda((crate::codec::QUALITIES - 1) as f32 / 2.0);
         let exponent = -self.recipe.optimizer.lambda_exponent;
         let (mut rate, mut mse) = (Vec::new(), Vec::new());
         for &quality in qualities {

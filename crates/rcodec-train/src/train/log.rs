@@ -19,7 +19,7 @@ impl Curve {
     pub(super) fn open(folder: &Path) -> Result<Curve> {
         let path = folder.join("validation.csv");
         if !path.exists() {
-            let header = "step,hours,arithmetic,quality,bpp,bpp_y,bpp_z,psnr_db,loss\n";
+            let header = "step,hours,arithmetic,quality,bpp,bpp_y,bpp_z,psnr_db,ms_ssim_db,loss\n";
             std::fs::write(&path, header)?;
         }
         Ok(Curve { path })
@@ -39,8 +39,8 @@ impl Curve {
             let bpp = f.bpp();
             writeln!(
                 file,
-                "{step},{hours:.4},{arithmetic},{},{bpp:.5},{:.5},{:.5},{:.4},{:.5}",
-                f.quality, f.bpp_y, f.bpp_z, f.psnr_db, f.loss
+                "{step},{hours:.4},{arithmetic},{},{bpp:.5},{:.5},{:.5},{:.4},{:.4},{:.5}",
+                f.quality, f.bpp_y, f.bpp_z, f.psnr_db, f.ms_ssim_db, f.loss
             )?;
         }
         Ok(())

@@ -4,14 +4,17 @@ mod checkpoint;
 mod gradient;
 mod log;
 mod schedule;
+mod speed;
 mod validate;
 
-pub use checkpoint::{Checkpoint, Progress};
+pub use checkpoint::{Checkpoint, Progress, Storage};
 pub use gradient::{Engine, Losses, Trainer, noise_len};
+pub use speed::{Speed, speed};
 pub use validate::{Figures, validate};
 
+use crate::codec::QUALITIES;
 use crate::data::{Batches, Collection, CropOptions, Source};
-use crate::graph::{Layout, QUALITIES};
+use crate::graph::Layout;
 use crate::nn::Scales;
 use crate::nn::ops::{Adam, adamw};
 use crate::recipe::Recipe;
@@ -34,6 +37,9 @@ const SCALE_MARGIN: f64 = 1.1;
 /// back to its last checkpoint.
 const MAX_SKIPPED: u64 = 10;
 
+/// Times a run goes back to the same checkpoint before it gives up.
+const MAX_ROLLBACKS: u64 = 5;
+
 /// What a run is told besides its recipe.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -49,6 +55,8 @@ pub struct Options {
     pub until: Option<u64>,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
+    /// How they are stored.
+    pub storage: Storage,
     /// Threads that share a batch.
     pub workers: usize,
     /// Threads that prepare batches.
@@ -136,19 +144,26 @@ impl<B: Trainer> Run<B> {
         let curve = Curve::open(&self.options.out)?;
         let mut display = Display::new(last);
         let mut batches = self.batches();
-        let mut skipped = 0;
+        let (mut skipped, mut rollbacks) = (0, 0);
         let mut saved = Instant::now();
         display.note(&self.greeting());
         while self.progress.step < last {
             let began = Instant::now();
-            if self.progress.step % SLICE == 0 {
+            if self.progress.step.is_multiple_of(SLICE) {
                 self.choose_scales()?;
             }
             let batch = batches.next_batch()?;
             let (losses, is_finite) = self.step(&batch)?;
             skipped = if is_finite { 0 } else { skipped + 1 };
             if skipped > MAX_SKIPPED {
+                if rollbacks >= MAX_ROLLBACKS {
+                    return Err(Error::parameter(
+                        "losses and gradients are not finite, again and again: \
+                         try a lower learning_rate",
+                    ));
+                }
                 self.roll_back()?;
+                rollbacks += 1;
                 display.note(&format!("went back to step {}", self.progress.step));
                 batches = self.batches();
                 skipped = 0;
@@ -158,22 +173,23 @@ impl<B: Trainer> Run<B> {
             self.progress.step += 1;
             display.step(self.progress.step, losses, rate, began.elapsed());
             let step = self.progress.step;
-            if step % self.recipe.validation.every == 0 || step == last {
+            if step.is_multiple_of(self.recipe.validation.every) || step == last {
                 self.validate(&curve, &display)?;
             }
             // Integer scales are those of the last multiple.
-            if self.scales.is_none() || step % SLICE == 0 {
+            if self.scales.is_none() || step.is_multiple_of(SLICE) {
                 if self.is_time_up() || self.options.stop.load(Ordering::Relaxed) {
                     break;
                 }
                 if saved.elapsed() >= self.options.checkpoint_every {
-                    self.checkpoint()?.write(&self.options.out)?;
-                    saved = Instant::now();
+                    self.checkpoint()?
+                        .write(&self.options.out, self.options.storage)?;
+                    (saved, rollbacks) = (Instant::now(), 0);
                 }
             }
         }
         let checkpoint = self.checkpoint()?;
-        let path = checkpoint.write(&self.options.out)?;
+        let path = checkpoint.write(&self.options.out, self.options.storage)?;
         display.note(&format!("wrote {}", path.display()));
         Ok(checkpoint)
     }

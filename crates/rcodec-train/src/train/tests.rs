@@ -13,7 +13,7 @@ fn pictures() -> tempfile::TempDir {
                 0
             };
             let wave = (x as f32 * 0.02 * i as f32).sin() * 60.0 + 90.0;
-            image::Rgb([wave as u8 + edge, (y * 2) as u8, edge as u8 + i as u8])
+            image::Rgb([wave as u8 + edge, (y * 2) as u8, edge + i as u8])
         });
         picture
             .save(folder.path().join(format!("{i}.png")))
@@ -30,6 +30,7 @@ fn options(data: &tempfile::TempDir, out: &tempfile::TempDir) -> Options {
         time: None,
         until: None,
         checkpoint_every: Duration::from_secs(1000),
+        storage: Storage::Exact,
         workers: 2,
         loaders: 1,
         device_name: "test".to_owned(),
@@ -57,7 +58,7 @@ fn a_resumed_run_takes_the_very_same_steps() {
     assert_eq!(curve.lines().count(), 1 + 2 * 3);
 
     // The loss falls.
-    let row = |line: &str| line.split(',').last().unwrap().parse::<f64>().unwrap();
+    let row = |line: &str| line.rsplit(',').next().unwrap().parse::<f64>().unwrap();
     let losses: Vec<f64> = curve.lines().skip(1).map(row).collect();
     let sum = |rows: &[f64]| rows.iter().sum::<f64>();
     assert!(sum(&losses[3..]) < sum(&losses[..3]), "{losses:?}");
@@ -74,4 +75,34 @@ fn a_resumed_run_takes_the_very_same_steps() {
     first.until = None;
     let resumed = run(&recipe(), first).unwrap();
     assert!(resumed.adam == whole.adam, "weights differ");
+}
+
+#[test]
+fn steps_that_are_not_finite_change_nothing() {
+    let (data, out) = (pictures(), tempfile::tempdir().unwrap());
+    let mut run = Run::<Flex>::start(&recipe(), options(&data, &out), Default::default()).unwrap();
+    let good = run.batches().next_batch().unwrap();
+    let before = run.checkpoint().unwrap().adam;
+    for value in [f32::NAN, f32::INFINITY, 1e30] {
+        let mut batch = good.clone();
+        batch.images[100] = value;
+        let (_, is_finite) = run.step(&batch).unwrap();
+        assert!(!is_finite, "{value}");
+    }
+    assert!(run.checkpoint().unwrap().adam == before);
+    assert_eq!(run.progress.skipped, 3);
+    let (losses, is_finite) = run.step(&good).unwrap();
+    assert!(is_finite && losses.loss.is_finite());
+    assert!(run.checkpoint().unwrap().adam != before);
+}
+
+#[test]
+fn a_run_that_diverges_goes_back_and_gives_up_in_the_end() {
+    let (data, out) = (pictures(), tempfile::tempdir().unwrap());
+    let mut recipe = recipe();
+    recipe.optimizer.learning_rate = 1e30;
+    recipe.optimizer.quantized_share = 0.0;
+    recipe.validation.qualities.clear();
+    let error = train::<Flex>(&recipe, options(&data, &out), Default::default()).unwrap_err();
+    assert!(error.to_string().contains("learning_rate"), "{error}");
 }

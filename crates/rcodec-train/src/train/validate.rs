@@ -20,6 +20,9 @@ pub struct Figures {
     pub bpp_z: f64,
     /// Of 8-bit RGB samples, mean of the pictures' decibels.
     pub psnr_db: f64,
+    /// MS-SSIM as `−10 log10(1 − s)`, mean of the pictures' decibels; 0 where
+    /// it is not measured.
+    pub ms_ssim_db: f64,
     /// `bits/pixel + λ · squared error`.
     pub loss: f64,
 }
@@ -40,6 +43,7 @@ impl Figures {
             &mut self.bpp_y,
             &mut self.bpp_z,
             &mut self.psnr_db,
+            &mut self.ms_ssim_db,
             &mut self.loss,
         ] {
             *sum /= pictures;
@@ -99,9 +103,17 @@ pub fn validate<B: Trainer>(
         let x: Vec<f32> = to_real(&rgb).collect();
         let x = TensorData::new(x, [1, size, size, 3]);
         let x = Tensor::<B, 4>::from_data(x, device).repeat_dim(0, count);
-        let outcome = forward(graphs, &network, &qualities, &masks, x, &Rounding::Hard);
+        let outcome = forward(
+            graphs,
+            &network,
+            &qualities,
+            &masks,
+            x,
+            (&Rounding::Hard, true),
+        );
         let vector = |t: Tensor<B, 1>| t.into_data().to_vec::<f32>().unwrap_or_default();
         let (y, z) = (vector(outcome.bits_y), vector(outcome.bits_z));
+        let similarity = outcome.ms_ssim.map(vector).unwrap_or_default();
         let x_hat: Vec<f32> = outcome.x_hat.into_data().to_vec().unwrap_or_default();
         let pixels = (size * size) as f64;
         for (i, figures) in figures.iter_mut().enumerate() {
@@ -110,6 +122,8 @@ pub fn validate<B: Trainer>(
             let (bpp_y, bpp_z) = (f64::from(y[i]) / pixels, f64::from(z[i]) / pixels);
             let lambda = f64::from(graphs.config.rd_lambda(figures.quality as f32));
             figures.add((bpp_y, bpp_z), mse, lambda);
+            let distance = 1.0 - f64::from(similarity.get(i).copied().unwrap_or(0.0));
+            figures.ms_ssim_db += -10.0 * distance.max(1e-6).log10();
         }
         used += 1.0;
     }

@@ -42,7 +42,7 @@ pub(super) fn fold<B: Backend>(
     let grad: Tensor<B, 4> = grad.reshape([n, rows * k, columns * k, c]);
     let sum = burn::tensor::IndexingUpdateOp::Add;
     let zeros = Tensor::zeros([n, rows * k, w, c], (&device, grad.dtype()));
-    let grad = zeros.select_assign(2, taps::<B>(window, w, &device), grad, sum.clone());
+    let grad = zeros.select_assign(2, taps::<B>(window, w, &device), grad, sum);
     let zeros = Tensor::zeros([n, h, w, c], (&device, grad.dtype()));
     unwrap(zeros.select_assign(1, taps::<B>(window, h, &device), grad, sum))
 }

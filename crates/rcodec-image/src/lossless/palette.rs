@@ -6,8 +6,8 @@
 //! first. Every decision mixes counters of hashed contexts: the nearest 1 to
 //! 24 neighbours, and runs of rows and columns.
 
-use crate::plane::Planes;
-use crate::values::ValueMap;
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
 use rcodec_core::{Error, Result};
 use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, MixerStack, StackParameters, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};

@@ -4,7 +4,9 @@
 use super::experts::Distribution;
 use super::node::{NodeModels, Selection};
 use super::seen::{ValueSet, contains};
-use crate::logistic::{ln_q8, mass_above_q30, mass_below_q30, mass_between_q30, signed_tail_q30};
+use crate::lossless::logistic::{
+    ln_q8, mass_above_q30, mass_below_q30, mass_between_q30, signed_tail_q30,
+};
 use rcodec_core::Result;
 use rcodec_entropy::BitCoder;
 

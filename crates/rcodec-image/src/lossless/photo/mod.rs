@@ -18,8 +18,9 @@ mod ols;
 mod seen;
 mod tree;
 
-use crate::plane::Planes;
-use crate::values::ValueMap;
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
+use crate::progress::GroupProgress;
 use contexts::Neighbourhood;
 use experts::ChannelExperts;
 use field::Field;
@@ -70,16 +71,17 @@ pub(crate) enum Level {
 /// Codes the planes, or decodes into them.
 ///
 /// # Errors
-/// Those of `coder`.
+/// Those of `coder` and `progress`.
 pub(crate) fn code<C: BitCoder>(
     coder: &mut C,
     planes: &mut Planes,
     maps: &[ValueMap],
     level: Level,
+    progress: &mut GroupProgress<'_>,
 ) -> Result<()> {
     match level {
-        Level::Normal => code_with::<C, 4, 16, 2>(coder, planes, maps),
-        Level::Large => code_with::<C, 6, 24, 3>(coder, planes, maps),
+        Level::Normal => code_with::<C, 4, 16, 2>(coder, planes, maps, progress),
+        Level::Large => code_with::<C, 6, 24, 3>(coder, planes, maps, progress),
     }
 }
 
@@ -87,6 +89,7 @@ fn code_with<C: BitCoder, const E: usize, const N: usize, const M: usize>(
     coder: &mut C,
     planes: &mut Planes,
     maps: &[ValueMap],
+    progress: &mut GroupProgress<'_>,
 ) -> Result<()> {
     let fill: Vec<u16> = maps.iter().map(|map| map.max_rank().div_ceil(2)).collect();
     let mut field = Field::new(planes.width, planes.rows, &fill);
@@ -120,6 +123,7 @@ fn code_with<C: BitCoder, const E: usize, const N: usize, const M: usize>(
             code_pixel(coder, planes, &mut field, &mut models, x, y)?;
         }
         field.end_row(y, maps.len());
+        progress.add((planes.width * maps.len()) as u64)?;
     }
     Ok(())
 }

@@ -10,11 +10,12 @@
 //! | 3 | fast | the channels' value maps, then residuals |
 //! | 4 | photo, large models | as photo |
 
-use crate::bitbuf::{BitReader, BitWriter};
-use crate::photo::Level;
-use crate::plane::Planes;
-use crate::values::ValueMap;
-use crate::{fast, palette, photo};
+use crate::lossless::bitbuf::{BitReader, BitWriter};
+use crate::lossless::photo::Level;
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
+use crate::lossless::{fast, palette, photo};
+use crate::progress::{GroupProgress, PictureProgress};
 use rcodec_core::{Budget, Effort, Error, ImageHeader, Result, Samples};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 
@@ -82,7 +83,15 @@ impl GroupShape {
 }
 
 /// The payload of a group: the smallest that the modes tried at `effort` give.
-pub(crate) fn encode_group(planes: &Planes, shape: GroupShape, effort: Effort) -> Vec<u8> {
+///
+/// # Errors
+/// Those of `progress`.
+pub(crate) fn encode_group(
+    planes: &Planes,
+    shape: GroupShape,
+    effort: Effort,
+    mut progress: GroupProgress<'_>,
+) -> Result<Vec<u8>> {
     let mut best = Vec::new();
     let coder = match effort.get() {
         0..=3 => MODE_FAST,
@@ -90,8 +99,7 @@ pub(crate) fn encode_group(planes: &Planes, shape: GroupShape, effort: Effort) -
         _ => MODE_PHOTO_LARGE,
     };
     for mode in [MODE_PALETTE, coder] {
-        // Encoders cannot fail; if one did, what is stored is still right.
-        let Ok(Some(payload)) = encode_coded(planes, shape, mode) else {
+        let Some(payload) = encode_coded(planes, shape, mode, &mut progress)? else {
             continue;
         };
         if best.is_empty() || payload.len() < best.len() {
@@ -104,7 +112,8 @@ pub(crate) fn encode_group(planes: &Planes, shape: GroupShape, effort: Effort) -
     if best.is_empty() || best.len() > stored_bytes(planes) {
         best = encode_stored(planes);
     }
-    best
+    progress.finish()?;
+    Ok(best)
 }
 
 /// Whether neighbours are mostly the same: then few colours make a graphic,
@@ -131,7 +140,12 @@ fn encode_stored(planes: &Planes) -> Vec<u8> {
 }
 
 /// A payload in one of the coded modes; `None` if it does not apply.
-fn encode_coded(planes: &Planes, shape: GroupShape, mode: u8) -> Result<Option<Vec<u8>>> {
+fn encode_coded(
+    planes: &Planes,
+    shape: GroupShape,
+    mode: u8,
+    progress: &mut GroupProgress<'_>,
+) -> Result<Option<Vec<u8>>> {
     let mut coder = RangeBitEncoder::new();
     let mut maps = Vec::new();
     let mut mapped = planes.clone();
@@ -146,9 +160,9 @@ fn encode_coded(planes: &Planes, shape: GroupShape, mode: u8) -> Result<Option<V
                 return Ok(None);
             }
         }
-        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut mapped, &maps, Level::Large)?,
-        _ => photo::code(&mut coder, &mut mapped, &maps, Level::Normal)?,
+        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps, progress)?,
+        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut mapped, &maps, Level::Large, progress)?,
+        _ => photo::code(&mut coder, &mut mapped, &maps, Level::Normal, progress)?,
     }
     let mut payload = vec![mode];
     payload.extend(coder.finish());
@@ -162,20 +176,24 @@ pub(crate) fn decode_group(
     shape: GroupShape,
     rows: u32,
     budget: &Budget,
+    picture: &PictureProgress<'_>,
 ) -> Result<Samples> {
     let (&mode, body) = payload.split_first().ok_or(Error::Truncated { at: 0 })?;
     let samples = u64::from(rows)
         .checked_mul(shape.row_samples() as u64)
         .ok_or(Error::Limit("memory"))?;
     let _memory = budget.reserve(shape.decode_bytes(samples))?;
-    match mode {
-        MODE_STORED => decode_stored(payload, shape, rows as usize, samples),
+    let mut progress = picture.group(samples);
+    let decoded = match mode {
+        MODE_STORED => decode_stored(payload, shape, rows as usize, samples)?,
         MODE_PHOTO | MODE_PALETTE | MODE_FAST | MODE_PHOTO_LARGE => {
-            let planes = decode_coded(body, shape, rows as usize, mode);
-            Ok(planes.map_err(|e| e.offset_by(1))?.to_interleaved())
+            let planes = decode_coded(body, shape, rows as usize, mode, &mut progress);
+            planes.map_err(|e| e.offset_by(1))?.to_interleaved()
         }
-        _ => Err(Error::malformed(0, "unknown mode of a group")),
-    }
+        _ => return Err(Error::malformed(0, "unknown mode of a group")),
+    };
+    progress.finish()?;
+    Ok(decoded)
 }
 
 fn decode_stored(payload: &[u8], shape: GroupShape, rows: usize, samples: u64) -> Result<Samples> {
@@ -198,7 +216,13 @@ fn decode_stored(payload: &[u8], shape: GroupShape, rows: usize, samples: u64) -
     Ok(planes.to_interleaved())
 }
 
-fn decode_coded(body: &[u8], shape: GroupShape, rows: usize, mode: u8) -> Result<Planes> {
+fn decode_coded(
+    body: &[u8],
+    shape: GroupShape,
+    rows: usize,
+    mode: u8,
+    progress: &mut GroupProgress<'_>,
+) -> Result<Planes> {
     let mut coder = RangeBitDecoder::new(body);
     let mut maps = Vec::new();
     for _ in 0..shape.channels {
@@ -207,9 +231,9 @@ fn decode_coded(body: &[u8], shape: GroupShape, rows: usize, mode: u8) -> Result
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
     match mode {
         MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
-        MODE_FAST => fast::code(&mut coder, &mut planes, &maps)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut planes, &maps, Level::Large)?,
-        _ => photo::code(&mut coder, &mut planes, &maps, Level::Normal)?,
+        MODE_FAST => fast::code(&mut coder, &mut planes, &maps, progress)?,
+        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut planes, &maps, Level::Large, progress)?,
+        _ => photo::code(&mut coder, &mut planes, &maps, Level::Normal, progress)?,
     }
     coder.finish()?;
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {

@@ -9,9 +9,9 @@
 use super::experts::Distribution;
 use super::node::{NodeModels, Selection};
 use super::tree::{NODE_CENTRE, NODE_SIDE, STEPS, Tails, Tree, each, step_node};
-use crate::logistic::{ln_q8, mass_between_q30};
-use crate::plane::Planes;
-use crate::values::ValueMap;
+use crate::lossless::logistic::{ln_q8, mass_between_q30};
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
 use rcodec_core::Result;
 use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};

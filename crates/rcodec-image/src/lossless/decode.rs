@@ -1,7 +1,8 @@
 //! Blocks in, strips out.
 
-use crate::group::{GroupShape, decode_group};
-use crate::params::Params;
+use crate::lossless::group::{GroupShape, decode_group};
+use crate::lossless::params::Params;
+use crate::progress::PictureProgress;
 use rayon::prelude::*;
 use rcodec_core::{
     Block, BlockSource, DecodeContext, Decoder, Error, ImageHeader, ImageStrip, Media, Reservation,
@@ -15,9 +16,8 @@ pub(crate) struct GroupDecoder<'a> {
     params: Params,
     context: DecodeContext<'a>,
     height: u32,
-    total_samples: u64,
+    progress: PictureProgress<'a>,
     groups_read: u64,
-    samples_given: u64,
     /// Where the file ended, as far as it has been read.
     read_to: u64,
     ready: VecDeque<(ImageStrip, Reservation)>,
@@ -34,11 +34,10 @@ impl<'a> GroupDecoder<'a> {
         GroupDecoder {
             shape,
             params,
+            progress: PictureProgress::new(context.progress, header.total_samples()),
             context,
             height: header.height,
-            total_samples: header.total_samples(),
             groups_read: 0,
-            samples_given: 0,
             read_to: 0,
             ready: VecDeque::new(),
             finished: false,
@@ -80,10 +79,11 @@ impl<'a> GroupDecoder<'a> {
         }
         let shape = self.shape;
         let budget = &self.context.budget;
+        let progress = &self.progress;
         let strips: Vec<Result<(ImageStrip, Reservation)>> = batch
             .into_par_iter()
             .map(|(block, rows)| {
-                let samples = decode_group(&block.payload, shape, rows, budget)
+                let samples = decode_group(&block.payload, shape, rows, budget, progress)
                     .map_err(|e| e.offset_by(block.at))?;
                 let memory = budget.reserve(shape.sample_bytes(samples.len() as u64))?;
                 Ok((ImageStrip { rows, samples }, memory))
@@ -104,10 +104,6 @@ impl Decoder for GroupDecoder<'_> {
         let Some((strip, _memory)) = self.ready.pop_front() else {
             return Ok(None);
         };
-        self.samples_given += strip.samples.len() as u64;
-        self.context
-            .progress
-            .check(self.samples_given, Some(self.total_samples))?;
         Ok(Some(Media::Image(strip)))
     }
 }

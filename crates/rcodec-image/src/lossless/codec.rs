@@ -1,9 +1,9 @@
 //! The codec's entry points.
 
-use crate::decode::GroupDecoder;
-use crate::encode::GroupEncoder;
-use crate::group::GroupShape;
-use crate::params::Params;
+use crate::lossless::decode::GroupDecoder;
+use crate::lossless::encode::GroupEncoder;
+use crate::lossless::group::GroupShape;
+use crate::lossless::params::Params;
 use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, ImageHeader, Info,
     MediaHeader, MediaKind, Rate, Result, StreamHeader,

@@ -1,8 +1,9 @@
 //! Strips in, blocks out.
 
-use crate::group::{GroupShape, encode_group};
-use crate::params::Params;
-use crate::plane::Planes;
+use crate::lossless::group::{GroupShape, encode_group};
+use crate::lossless::params::Params;
+use crate::lossless::plane::Planes;
+use crate::progress::PictureProgress;
 use rayon::prelude::*;
 use rcodec_core::{
     BlockSink, EncodeContext, Encoder, Error, ImageHeader, ImageStrip, Media, Reservation, Result,
@@ -21,11 +22,10 @@ pub(crate) struct GroupEncoder<'a> {
     params: Params,
     context: EncodeContext<'a>,
     height: u32,
-    total_samples: u64,
+    progress: PictureProgress<'a>,
     /// Samples of the group that is not complete yet.
     partial: Samples,
     rows_taken: u64,
-    samples_coded: u64,
     waiting: Vec<Waiting>,
 }
 
@@ -39,12 +39,11 @@ impl<'a> GroupEncoder<'a> {
         GroupEncoder {
             shape,
             params,
+            progress: PictureProgress::new(context.progress, header.total_samples()),
             context,
             height: header.height,
-            total_samples: header.total_samples(),
             partial: Samples::empty_for(header.bits),
             rows_taken: 0,
-            samples_coded: 0,
             waiting: Vec::new(),
         }
     }
@@ -89,7 +88,8 @@ impl<'a> GroupEncoder<'a> {
         let shape = self.shape;
         let effort = self.context.effort;
         let waiting = std::mem::take(&mut self.waiting);
-        let payloads: Vec<(usize, Vec<u8>)> = waiting
+        let progress = &self.progress;
+        let payloads: Vec<Result<Vec<u8>>> = waiting
             .into_par_iter()
             .map(|group| {
                 let planes = Planes::from_interleaved(
@@ -98,15 +98,12 @@ impl<'a> GroupEncoder<'a> {
                     shape.bits,
                     shape.channels,
                 );
-                (group.samples.len(), encode_group(&planes, shape, effort))
+                let progress = progress.group(group.samples.len() as u64);
+                encode_group(&planes, shape, effort, progress)
             })
             .collect();
-        for (samples, payload) in payloads {
-            sink.write_block(&payload)?;
-            self.samples_coded += samples as u64;
-            self.context
-                .progress
-                .check(self.samples_coded, Some(self.total_samples))?;
+        for payload in payloads {
+            sink.write_block(&payload?)?;
         }
         Ok(())
     }

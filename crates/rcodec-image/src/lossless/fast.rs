@@ -1,9 +1,10 @@
 //! The fast mode: one predictor per sample, and residuals in adaptive trees
 //! chosen by the local activity.
 
-use crate::color::ColorTransform;
-use crate::plane::Planes;
-use crate::values::ValueMap;
+use crate::lossless::color::ColorTransform;
+use crate::lossless::plane::Planes;
+use crate::lossless::values::ValueMap;
+use crate::progress::GroupProgress;
 use rcodec_core::{Error, Result};
 use rcodec_entropy::{BitCoder, BitModel, BitTree, CountedBit, unzigzag, zigzag};
 
@@ -212,11 +213,12 @@ fn choose_transform(planes: &Planes) -> ColorTransform {
 /// Codes the planes, or decodes into them.
 ///
 /// # Errors
-/// Those of `coder`, and [`Error::Malformed`] for samples out of range.
+/// Those of `coder` and `progress`, and [`Error::Malformed`] for samples out of range.
 pub(crate) fn code<C: BitCoder>(
     coder: &mut C,
     planes: &mut Planes,
     maps: &[ValueMap],
+    progress: &mut GroupProgress<'_>,
 ) -> Result<()> {
     let chosen = if C::DECODES {
         0
@@ -236,6 +238,7 @@ pub(crate) fn code<C: BitCoder>(
         for x in 0..planes.width {
             code_pixel(coder, planes, &mut models, &tops, transform, (x, y))?;
         }
+        progress.add((planes.width * channels) as u64)?;
     }
     Ok(())
 }

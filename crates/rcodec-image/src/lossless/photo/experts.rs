@@ -4,7 +4,7 @@
 use super::contexts::Neighbourhood;
 use super::field::Field;
 use super::ols::{Ols, OlsParams};
-use crate::logistic::quarter_log2;
+use crate::lossless::logistic::quarter_log2;
 
 /// Lanes of error arrays, for vector code.
 const LANES: usize = 8;
