@@ -165,8 +165,13 @@ fn layers() -> Result<Vec<Single>> {
             Shape::new(64, 64, 64)?,
         ),
     ];
-    let spread = DepthwiseConv2d::new(&depthwise(values, 96))?;
-    layers.push(("depthwise 3x3, 96", Box::new(spread), wide));
+    let mut spread = |name, shape| -> Result<()> {
+        let layer = DepthwiseConv2d::new(&depthwise(values, 96))?;
+        layers.push((name, Box::new(layer), shape));
+        Ok(())
+    };
+    spread("depthwise 3x3, 96, 128x128", wide)?;
+    spread("depthwise 3x3, 96, 32x64 (in L2)", Shape::new(32, 64, 96)?)?;
     Ok(layers)
 }
 
