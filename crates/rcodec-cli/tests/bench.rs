@@ -243,7 +243,7 @@ cat "$in" > "$out"; head -c "$q" /dev/zero >> "$out""#;
         std::os::unix::fs::symlink("nowhere", folder.path().join("c.txt")).unwrap();
         let secret = folder.path().join("d.txt");
         fs::write(&secret, b"secret").unwrap();
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
         bench(folder.path(), out.path(), nothing.path())
             .args(["--codecs", "store", "--peers", "none", "--quiet"])
             .assert()
