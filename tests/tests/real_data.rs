@@ -24,7 +24,7 @@ fn round_trip(name: &str, reader: Box<dyn BufRead + Send>) -> u64 {
     };
     let budget = Budget::new(Limits::default());
     let mut source = rcodec_io::open(reader, &options, &budget).unwrap();
-    let codec = rcodec::default_codec(source.header().kind()).unwrap();
+    let codec = rcodec::default_codec(source.header().kind(), Default::default()).unwrap();
     let header = source.header().clone();
     let mut encoder = StreamEncoder::new(
         codec,

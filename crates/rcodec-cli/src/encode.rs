@@ -291,7 +291,7 @@ impl<'a> Job<'a> {
         if self.rate != Rate::Lossless && media.kind() != MediaKind::Bytes {
             if is_graphic(media) {
                 let note = "no loss: a picture of few colours is smaller without";
-                let codec = rcodec::default_codec(media.kind())?;
+                let codec = rcodec::default_codec(media.kind(), self.effort)?;
                 return Ok(Choice::lossless(codec, Some(note)));
             }
             let lossy = rcodec::CODECS.iter().copied().find(|codec| {
@@ -306,7 +306,13 @@ impl<'a> Job<'a> {
         if media.kind() == MediaKind::Bytes && kind.is_compressed() && self.options.is_empty() {
             return Ok(Choice::lossless(rcodec::codec(CodecId::STORE)?, None));
         }
-        let codec = rcodec::default_codec(media.kind())?;
+        // Dictionaries and the options that the program has are Zstandard's.
+        let wants_zstd = !self.options.is_empty() || !self.dictionary.is_empty();
+        let codec = if media.kind() == MediaKind::Bytes && wants_zstd {
+            rcodec::codec(CodecId::ZSTD)?
+        } else {
+            rcodec::default_codec(media.kind(), self.effort)?
+        };
         Ok(Choice::lossless(codec, None))
     }
 

@@ -522,7 +522,7 @@ fn json_reports_parse() {
         .output()
         .unwrap();
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(info["codec"], "zstd");
+    assert_eq!(info["codec"], "text");
     let output = rcodec().args(["codecs", "--json"]).output().unwrap();
     let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(list.as_array().unwrap().len() >= 3);

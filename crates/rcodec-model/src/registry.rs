@@ -18,10 +18,9 @@ use std::sync::{Mutex, PoisonError};
 /// The environment variable with folders of models, separated as in `PATH`.
 pub const VARIABLE: &str = "RCODEC_MODELS";
 
-/// The released models: files as they are in `models/`, one after the other.
-/// There are none yet.
+/// The released models: files as they are in `models/`.
 #[cfg(feature = "embedded")]
-pub const EMBEDDED: &[&[u8]] = &[];
+pub const EMBEDDED: &[&[u8]] = &[include_bytes!("../../../models/image-lossy-example.rcm")];
 /// Without the feature `embedded` there are none.
 #[cfg(not(feature = "embedded"))]
 pub const EMBEDDED: &[&[u8]] = &[];

@@ -23,7 +23,7 @@
 //! [`StreamDecoder`] work unit by unit with bounded memory, on pipes as on
 //! files.
 //!
-//! Each family of codecs is a feature (`audio`, `image`, `zstd`), all on by
+//! Each family of codecs is a feature (`audio`, `image`, `text`, `zstd`), all on by
 //! default. A decoder without the family that a file needs says so.
 
 mod registry;

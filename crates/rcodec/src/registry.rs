@@ -1,6 +1,6 @@
 //! The codecs built in.
 
-use rcodec_core::{Codec, CodecId, Error, MediaKind, Result};
+use rcodec_core::{Codec, CodecId, Effort, Error, MediaKind, Result};
 
 /// Every codec of this build.
 pub static CODECS: &[&dyn Codec] = &[
@@ -10,6 +10,8 @@ pub static CODECS: &[&dyn Codec] = &[
     &rcodec_image::ImageLossy,
     #[cfg(feature = "audio")]
     &rcodec_audio::AudioLossless,
+    #[cfg(feature = "text")]
+    &rcodec_text::Text,
     #[cfg(feature = "zstd")]
     &rcodec_zstd::Zstd,
     #[cfg(feature = "zstd")]
@@ -36,14 +38,21 @@ pub fn codec_named(name: &str) -> Option<&'static dyn Codec> {
         .find(|codec| codec.info().name == name)
 }
 
-/// The codec to take for lossless media when the user names none.
+/// The least effort at which bytes go through context mixing: it decodes as
+/// slowly as it encodes, which those who ask for speed do not want.
+const LEAST_TEXT_EFFORT: u8 = 4;
+
+/// The codec to take for lossless media when the user names none. Bytes go to
+/// `zstd` at low efforts and to `text` above, where this build has both.
 ///
 /// # Errors
 /// [`Error::Unsupported`] if this build has none for that kind.
-pub fn default_codec(kind: MediaKind) -> Result<&'static dyn Codec> {
+pub fn default_codec(kind: MediaKind, effort: Effort) -> Result<&'static dyn Codec> {
+    let wants_text = effort.get() >= LEAST_TEXT_EFFORT || !cfg!(feature = "zstd");
     codec(match kind {
         MediaKind::Image => CodecId::IMAGE_LOSSLESS,
         MediaKind::Audio => CodecId::AUDIO_LOSSLESS,
+        MediaKind::Bytes if cfg!(feature = "text") && wants_text => CodecId::TEXT,
         MediaKind::Bytes => CodecId::ZSTD,
     })
 }
@@ -65,9 +74,11 @@ mod tests {
     #[test]
     fn defaults_encode_their_kind_losslessly() {
         for kind in [MediaKind::Image, MediaKind::Audio, MediaKind::Bytes] {
-            let info = default_codec(kind).unwrap().info();
-            assert_eq!(info.media, kind);
-            assert!(!info.lossy);
+            for effort in 1..=9 {
+                let codec = default_codec(kind, Effort::new(effort).unwrap()).unwrap();
+                assert_eq!(codec.info().media, kind);
+                assert!(!codec.info().lossy);
+            }
         }
     }
 }

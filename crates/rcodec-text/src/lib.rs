@@ -1,0 +1,87 @@
+//! Text and any other bytes, by context mixing: the codec [`Text`].
+//!
+//! ```text
+//! units ─▶ pieces of 8–64 MiB ─▶ modelled side by side ─▶ one block each
+//! ```
+//!
+//! Each bit of each byte is predicted from what is known: the bytes before it,
+//! the word, the line above, the nesting of brackets, the place where the same
+//! bytes stood before. What many such contexts foretell is mixed by weights
+//! that are learned online, and the range coder spends as many bits as the
+//! mixed prediction was wrong. There is no training, no dictionary and no
+//! float: decoding repeats exactly what encoding did, on every machine, at the
+//! same speed and with the same memory.
+//!
+//! Every block decodes alone. What is encoded depends on the bytes, the effort
+//! and the options; never on the number of threads or on how the input is cut.
+
+mod block;
+mod cm;
+mod decoder;
+mod encoder;
+mod payload;
+mod probe;
+mod settings;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use rcodec_core::{
+    Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info, MediaHeader,
+    MediaKind, Result, StreamHeader,
+};
+
+/// Context mixing for any bytes, best for text and structured data.
+///
+/// | effort | model | memory of the tables |
+/// |---|---|---|
+/// | 1–6 | 10 contexts | up to 32 MiB |
+/// | 7–9 | 22 contexts | up to 128 MiB |
+///
+/// Options ([`EncodeContext::options`]; they override the effort):
+///
+/// | name | values | meaning |
+/// |---|---|---|
+/// | `table_bits` | 8…24 | size of the model's hash table: a power of two of lines of 64 bytes |
+/// | `block_kib` | 1…65536 | KiB in a block |
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Text;
+
+impl Codec for Text {
+    fn info(&self) -> &'static Info {
+        const INFO: Info = Info {
+            id: CodecId::TEXT,
+            name: "text",
+            summary: "text and other bytes, by context mixing: small, and as slow to decode as to encode",
+            media: MediaKind::Bytes,
+            lossy: false,
+        };
+        &INFO
+    }
+
+    fn encoder<'a>(
+        &self,
+        header: &MediaHeader,
+        context: EncodeContext<'a>,
+    ) -> Result<Box<dyn Encoder + 'a>> {
+        units::expect_bytes(header)?;
+        Ok(Box::new(encoder::TextEncoder::new(context)?))
+    }
+
+    fn decoder<'a>(
+        &self,
+        header: &StreamHeader,
+        context: DecodeContext<'a>,
+    ) -> Result<Box<dyn Decoder + 'a>> {
+        units::expect_bytes(&header.media)?;
+        if !header.params.is_empty() {
+            return Err(Error::malformed(0, "the codec text has no parameters"));
+        }
+        if !context.dictionary.is_empty() {
+            return Err(Error::parameter("the codec text takes no dictionary"));
+        }
+        Ok(Box::new(decoder::TextDecoder::new(context)))
+    }
+}

@@ -1,0 +1,212 @@
+//! What stands in a block: section 7.4 of FORMAT.md.
+//!
+//! ```text
+//! payload = u8(class | own_table_bits << 3 | snapshot << 4) rest
+//! class 0 : rest is the content as it is (no other bits set)
+//! class n : rest = varint(content bytes) [u8(table bits)] range coder's bytes
+//! ```
+
+use rcodec_core::{Error, Result};
+
+/// The longest content of a block, in bytes.
+pub(crate) const MAX_CONTENT_BYTES: usize = 64 << 20;
+
+/// Sizes that the hash table of a model can have, as powers of two in lines.
+pub(crate) const TABLE_BITS: std::ops::RangeInclusive<u32> = 8..=24;
+
+/// The class of models that a block was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClassId {
+    /// [`STANDARD_CLASS`](crate::cm::class::STANDARD_CLASS).
+    Standard,
+    /// [`FULL_CLASS`](crate::cm::class::FULL_CLASS).
+    Full,
+}
+
+impl ClassId {
+    fn number(self) -> u8 {
+        match self {
+            ClassId::Standard => 1,
+            ClassId::Full => 2,
+        }
+    }
+
+    fn from_number(number: u8) -> Result<Self> {
+        match number {
+            1 => Ok(ClassId::Standard),
+            2 => Ok(ClassId::Full),
+            _ => Err(Error::unsupported(
+                "a text model of a later version of the program",
+            )),
+        }
+    }
+
+    /// The largest table that this class takes unless told otherwise.
+    fn most_table_bits(self) -> u32 {
+        match self {
+            ClassId::Standard => 19,
+            ClassId::Full => 21,
+        }
+    }
+
+    /// The size of the table for this much content, where the payload does not
+    /// say another: four lines for each byte, within limits.
+    pub(crate) fn table_bits(self, content_bytes: usize) -> u32 {
+        let bits = content_bytes.max(1).next_power_of_two().ilog2() + 2;
+        bits.clamp(*TABLE_BITS.start(), self.most_table_bits())
+    }
+}
+
+/// The head of a payload that a model made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) class: ClassId,
+    /// The snapshot that the model begins with; 0 for none.
+    pub(crate) snapshot: u8,
+    pub(crate) table_bits: u32,
+    pub(crate) content_bytes: usize,
+}
+
+/// A payload, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form<'a> {
+    /// The content as it is.
+    Stored(&'a [u8]),
+    /// What the range coder wrote.
+    Modelled {
+        head: Head,
+        coded: &'a [u8],
+        /// Where `coded` begins in the payload.
+        coded_at: u64,
+    },
+}
+
+const OWN_TABLE_BITS: u8 = 8;
+
+impl Head {
+    /// Writes the head.
+    pub(crate) fn write(&self, payload: &mut Vec<u8>) {
+        let is_own = self.table_bits != self.class.table_bits(self.content_bytes);
+        let own = if is_own { OWN_TABLE_BITS } else { 0 };
+        payload.push(self.class.number() | own | self.snapshot << 4);
+        let mut rest = self.content_bytes;
+        while rest >= 128 {
+            payload.push(rest as u8 | 128);
+            rest >>= 7;
+        }
+        payload.push(rest as u8);
+        if is_own {
+            payload.push(self.table_bits as u8);
+        }
+    }
+}
+
+/// The payload of content that no model makes smaller.
+pub(crate) fn stored(content: &[u8]) -> Vec<u8> {
+    [&[0][..], content].concat()
+}
+
+/// Understands a payload. Offsets in errors are those within it.
+pub(crate) fn parse(payload: &[u8]) -> Result<Form<'_>> {
+    let Some((&first, mut rest)) = payload.split_first() else {
+        return Err(Error::Truncated { at: 0 });
+    };
+    if first & 7 == 0 {
+        if first != 0 {
+            return Err(Error::malformed(0, "a stored block with a model"));
+        }
+        return Ok(Form::Stored(rest));
+    }
+    let class = ClassId::from_number(first & 7)?;
+    let mut next = |at: u64| match rest.split_first() {
+        Some((&byte, after)) => {
+            rest = after;
+            Ok(byte)
+        }
+        None => Err(Error::Truncated { at }),
+    };
+    let mut content_bytes = 0;
+    for i in 0.. {
+        let byte = next(1 + i)?;
+        if i == 3 && byte >= 64 || byte == 0 && i > 0 {
+            return Err(Error::malformed(1 + i, "length of a block's content"));
+        }
+        content_bytes |= usize::from(byte & 127) << (7 * i);
+        if byte < 128 {
+            break;
+        }
+    }
+    if content_bytes == 0 || content_bytes > MAX_CONTENT_BYTES {
+        return Err(Error::malformed(1, "length of a block's content"));
+    }
+    let mut table_bits = class.table_bits(content_bytes);
+    if first & OWN_TABLE_BITS != 0 {
+        let own = u32::from(next(2)?);
+        if !TABLE_BITS.contains(&own) || own == table_bits {
+            return Err(Error::malformed(2, "size of the model's table"));
+        }
+        table_bits = own;
+    }
+    Ok(Form::Modelled {
+        head: Head {
+            class,
+            snapshot: first >> 4,
+            table_bits,
+            content_bytes,
+        },
+        coded: rest,
+        coded_at: (payload.len() - rest.len()) as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn heads_come_back(
+            content_bytes in 1..=MAX_CONTENT_BYTES,
+            own in proptest::option::of(TABLE_BITS),
+            full in any::<bool>(),
+            snapshot in 0u8..16,
+        ) {
+            let class = if full { ClassId::Full } else { ClassId::Standard };
+            let table_bits = own.unwrap_or(class.table_bits(content_bytes));
+            let head = Head { class, snapshot, table_bits, content_bytes };
+            let mut payload = Vec::new();
+            head.write(&mut payload);
+            payload.extend([1, 2, 3]);
+            prop_assert_eq!(parse(&payload).unwrap(), Form::Modelled { head, coded: &[1, 2, 3], coded_at: payload.len() as u64 - 3 });
+        }
+
+        #[test]
+        fn any_bytes_are_understood_or_refused(payload in prop::collection::vec(any::<u8>(), 0..12)) {
+            if let Ok(Form::Modelled { head, .. }) = parse(&payload) {
+                prop_assert!(TABLE_BITS.contains(&head.table_bits));
+                prop_assert!(head.content_bytes <= MAX_CONTENT_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_heads_say_where() {
+        for (payload, at) in [
+            (&[0x10][..], 0),
+            (&[1, 0], 1),
+            (&[1, 0x80, 0], 2),
+            (&[1, 0xff, 0xff, 0xff, 0x7f], 4),
+            (&[9, 5, 99], 2),
+        ] {
+            let error = parse(payload).unwrap_err();
+            assert!(
+                matches!(error, Error::Malformed { at: found, .. } if found == at),
+                "{payload:?}: {error}"
+            );
+        }
+        assert!(matches!(parse(&[3, 1]), Err(Error::Unsupported(_))));
+        assert!(matches!(parse(&[]), Err(Error::Truncated { at: 0 })));
+        assert!(matches!(parse(&[1, 0x80]), Err(Error::Truncated { at: 2 })));
+    }
+}

@@ -1,0 +1,62 @@
+//! Is there anything to be gained at all? Modelling noise would take as long
+//! as modelling text.
+
+use std::collections::HashSet;
+
+/// Content shorter than this is modelled without a look.
+const MIN_PROBED_BYTES: usize = 128 << 10;
+/// The sample: so many stretches of so many bytes, evenly spread.
+const STRETCHES: usize = 8;
+const STRETCH_BYTES: usize = 8 << 10;
+
+/// One in so many strings of eight bytes is looked at when searching for
+/// repeats.
+const REPEAT_SHARE: u64 = 64;
+
+/// A sample of `content` to be modelled in its place, if it is long.
+pub(crate) fn sample(content: &[u8]) -> Option<Vec<u8>> {
+    if content.len() < MIN_PROBED_BYTES {
+        return None;
+    }
+    let last_start = content.len() - STRETCH_BYTES;
+    let starts = (0..STRETCHES).map(|i| last_start / (STRETCHES - 1) * i);
+    Some(
+        starts
+            .flat_map(|start| &content[start..start + STRETCH_BYTES])
+            .copied()
+            .collect(),
+    )
+}
+
+/// Whether long strings come again, which a sample cannot show: more than one
+/// in a hundred of those looked at.
+pub(crate) fn has_repeats(content: &[u8]) -> bool {
+    let mut seen = HashSet::new();
+    let (mut looked_at, mut again) = (0usize, 0usize);
+    for string in content.windows(8) {
+        let string = string
+            .iter()
+            .fold(0, |all, &byte| all << 8 | u64::from(byte));
+        let hash = string.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        if hash.is_multiple_of(REPEAT_SHARE) {
+            looked_at += 1;
+            again += usize::from(!seen.insert(string));
+        }
+    }
+    again * 100 > looked_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{noise, text};
+
+    #[test]
+    fn repeats_are_found() {
+        assert!(!has_repeats(&noise(1 << 20, 1)));
+        assert!(has_repeats(&noise(1 << 19, 1).repeat(2)));
+        assert!(has_repeats(&text(1 << 18)));
+        assert!(sample(&noise(1000, 1)).is_none());
+        assert_eq!(sample(&noise(1 << 18, 1)).unwrap().len(), 64 << 10);
+    }
+}
