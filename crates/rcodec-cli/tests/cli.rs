@@ -667,3 +667,52 @@ fn a_full_disk() {
         .stderr(contains("space"));
     assert!(names(mount.0.path()).is_empty());
 }
+
+/// Mean squared difference of two pictures' bytes.
+fn distance(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let squares = a
+        .iter()
+        .zip(b)
+        .map(|(&a, &b)| f64::from(a.abs_diff(b)).powi(2));
+    squares.sum::<f64>() / a.len() as f64
+}
+
+#[test]
+fn pictures_with_loss_are_small_and_alike_and_other_files_stay() {
+    let (folder, path) = folder_with("view.png", &fs::read(sample_png()).unwrap());
+    fs::write(folder.path().join("notes.txt"), prose()).unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let size = |name: &str| fs::metadata(at(name)).unwrap().len();
+    rcodec()
+        .args(["encode", "-r", "--quality", "60"])
+        .arg(folder.path())
+        .assert()
+        .success()
+        .stdout(contains("image-lossy"));
+    assert!(size("view.png.rcd") < size("view.png") / 4);
+    fs::remove_file(at("notes.txt")).unwrap();
+    rcodec()
+        .args(["decode", "--force", "-r"])
+        .arg(folder.path())
+        .assert()
+        .success();
+    assert_eq!(fs::read(at("notes.txt")).unwrap(), prose());
+    let distance = distance(&pixels(&path), &pixels(&sample_png()));
+    assert!(distance > 0.0 && distance < 150.0, "{distance}");
+
+    let model = ["encode", "--force", "--quality", "60", "--model"];
+    rcodec()
+        .args(model)
+        .arg("no-such-model")
+        .arg(&path)
+        .assert()
+        .code(2)
+        .stderr(contains("no-such-model"));
+    rcodec()
+        .args(model)
+        .arg("image-lossy-example1")
+        .arg(&path)
+        .assert()
+        .success();
+}
