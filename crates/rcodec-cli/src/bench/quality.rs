@@ -86,24 +86,22 @@ pub(crate) fn of_sound(
     for (x, y) in before.iter().zip(&mut after) {
         y.resize(x.len(), 0.0);
     }
-    let mean = |f: &dyn Fn(&[f32], &[f32]) -> rcodec::Result<f64>| -> Result<f64, String> {
-        let mut sum = 0.0;
-        for (x, y) in before.iter().zip(&after) {
-            sum += f(x, y).map_err(|e| e.to_string())?;
-        }
-        Ok((sum / before.len() as f64).clamp(-100.0, 100.0))
-    };
     let rate = header.sample_rate;
-    let mut values = BTreeMap::new();
-    values.insert("snr_db".into(), mean(&|x, y| snr_db(x, y))?);
-    values.insert(
-        "segmental_snr_db".into(),
-        mean(&|x, y| segmental_snr_db(x, y, rate))?,
-    );
-    values.insert(
-        "log_mel".into(),
-        mean(&|x, y| log_mel_distance(x, y, rate))?,
-    );
+    let channels: Vec<(&[f32], &[f32])> = before
+        .iter()
+        .zip(&after)
+        .map(|(x, y)| (x.as_slice(), y.as_slice()))
+        .collect();
+    let snr = mean(&channels, snr_db)?;
+    let segmental = mean(&channels, |x, y| segmental_snr_db(x, y, rate))?;
+    let log_mel = mean(&channels, |x, y| log_mel_distance(x, y, rate))?;
+    let mut values: BTreeMap<String, f64> = [
+        ("snr_db", snr),
+        ("segmental_snr_db", segmental),
+        ("log_mel", log_mel),
+    ]
+    .map(|(name, value)| (name.to_string(), value))
+    .into();
     if !python.is_empty() {
         let (a, b) = (folder.join("before.wav"), folder.join("after.wav"));
         write_equal_lengths(original, decoded, &a, &b)?;
@@ -115,6 +113,19 @@ pub(crate) fn of_sound(
         }
     }
     Ok(values)
+}
+
+/// The mean of a metric over pairs of channels; 100 stands for infinity, which
+/// JSON does not know.
+fn mean(
+    channels: &[(&[f32], &[f32])],
+    metric: impl Fn(&[f32], &[f32]) -> rcodec::Result<f64>,
+) -> Result<f64, String> {
+    let mut sum = 0.0;
+    for (x, y) in channels {
+        sum += metric(x, y).map_err(|e| e.to_string())?;
+    }
+    Ok((sum / channels.len() as f64).clamp(-100.0, 100.0))
 }
 
 fn write_equal_lengths(
