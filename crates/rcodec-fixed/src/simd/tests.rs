@@ -106,7 +106,12 @@ impl Kernel for Operations {
         record.ints(unsafe { isa.gather32(&ints, index) });
 
         // SAFETY: 32 weights and 2 activations are there.
-        let (w, s) = unsafe { (isa.load_words(words.as_ptr()), isa.splat_words(&words[40])) };
+        let (w, s) = unsafe {
+            (
+                isa.load_words(words.as_ptr()),
+                isa.splat_words(words[40..].as_ptr()),
+            )
+        };
         record.ints(isa.dot_words(x, s, w));
 
         let weights: Vec<i8> = (0..64)
