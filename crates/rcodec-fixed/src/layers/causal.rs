@@ -232,7 +232,7 @@ impl CausalConv1d {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{Values, activation, cases, engines};
+    use super::super::test_support::{Values, activation, cases, engines, tame};
     use super::*;
     use proptest::prelude::*;
     use rcodec_core::Limits;
@@ -271,6 +271,7 @@ mod tests {
             frames in 1usize..160,
             kind in 0usize..3,
         ) {
+            let (out_channels, frames) = (tame(out_channels, 20), tame(frames, 50));
             let mut values = Values::new(seed);
             let window = kernel * in_channels;
             let spec = CausalConv1dSpec {

@@ -1,4 +1,6 @@
-use super::super::test_support::{Values, activation, assert_layer, assert_threads, cases, padded};
+use super::super::test_support::{
+    Values, activation, assert_layer, assert_threads, cases, padded, tame,
+};
 use super::*;
 use crate::requant::Activation;
 use proptest::prelude::*;
@@ -100,6 +102,8 @@ proptest! {
         gate_shift in prop::option::of(0u8..16),
     ) {
         let gate = gate_shift.map(|shift| Gate { shift, activation: activation(kind + 1) });
+        let size = (tame(size.0, 2), tame(size.1, 4));
+        let channels = (tame(channels.0, 5), tame(channels.1, 20));
         check(seed, size, channels, kernel, kind, gate);
     }
 }

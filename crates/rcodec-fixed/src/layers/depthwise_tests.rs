@@ -1,4 +1,6 @@
-use super::super::test_support::{Values, activation, assert_layer, assert_threads, cases, padded};
+use super::super::test_support::{
+    Values, activation, assert_layer, assert_threads, cases, padded, tame,
+};
 use super::*;
 use proptest::prelude::*;
 
@@ -56,6 +58,7 @@ proptest! {
         kernel in prop::sample::select(vec![(3, 1), (3, 2), (5, 1), (5, 2)]),
         kind in 0usize..6,
     ) {
+        let (size, channels) = ((tame(size.0, 3), tame(size.1, 9)), tame(channels, 36));
         let mut values = Values::new(seed);
         let spec = spec(&mut values, channels, kernel, kind);
         let shape = Shape::new(size.0, size.1, channels).unwrap();

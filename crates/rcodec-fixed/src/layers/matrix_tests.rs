@@ -1,4 +1,4 @@
-use super::super::test_support::{Values, activation, cases, engines};
+use super::super::test_support::{Values, activation, cases, engines, tame};
 use super::*;
 use crate::requant::Activation;
 use proptest::prelude::*;
@@ -58,6 +58,7 @@ proptest! {
         kind in 0usize..3,
         gate_shift in prop::option::of(0u8..16),
     ) {
+        let (inputs, outputs) = (tame(inputs, 20), tame(outputs, 40));
         let mut values = Values::new(seed);
         let gate = gate_shift.map(|shift| Gate { shift, activation: activation(kind + 1) });
         let outputs = outputs << usize::from(gate.is_some());
@@ -99,6 +100,7 @@ proptest! {
         rows in 1usize..14,
         kind in 0usize..3,
     ) {
+        let (inputs, outputs) = (tame(inputs, 20), tame(outputs, 40));
         let mut values = Values::new(seed);
         let spec = WordMatrixSpec {
             inputs,

@@ -1,12 +1,15 @@
 use super::super::affine::Gate;
 use super::super::matrix::ByteMatrixSpec;
 use super::super::table::TableSpec;
-use super::super::test_support::{Values, cases, engines};
+use super::super::test_support::{Values, cases, engines, tame};
 use super::*;
 use crate::requant::Requant;
 use crate::tensor::QFormat;
 use proptest::prelude::*;
 use rcodec_core::Limits;
+
+/// Steps of time of one case.
+const STEPS: usize = if cfg!(miri) { 4 } else { 20 };
 
 /// A table that rises from `lo` to `hi`.
 fn ramp(lo: i32, hi: i32) -> TableSpec {
@@ -54,10 +57,10 @@ fn states_stay_between_candidates_on_every_level() {
         let len = 77;
         let mut expected = vec![0i32; len];
         let mut states: Vec<Vec<i32>> = engines().iter().map(|_| vec![0; len]).collect();
-        for step in 0..200 {
+        for step in 0..10 * STEPS {
             let mut update = values.extreme_words(len);
             let mut candidate = values.extreme_words(len);
-            if step > 150 {
+            if step > 7 * STEPS {
                 update.fill(i16::MAX);
                 candidate.fill(if step % 2 == 0 { i16::MIN } else { i16::MAX });
             }
@@ -96,7 +99,7 @@ fn check_min_gru(seed: u64, (inputs, width): (usize, usize), streams: usize, gua
             .map(|_| cell.state(streams, &budget).unwrap())
             .collect();
         let mut expected = vec![0i32; streams * width];
-        for _ in 0..20 {
+        for _ in 0..STEPS {
             let x: Vec<i8> = (0..streams * inputs).map(|_| values.next() as i8).collect();
             for (x, states) in x.chunks(inputs).zip(expected.chunks_mut(width)) {
                 let sums = multiply(&spec, x);
@@ -148,7 +151,7 @@ fn check_gru(seed: u64, (inputs, width): (usize, usize), streams: usize, guard_b
         shift: 15,
         activation: Activation::Identity,
     };
-    for _ in 0..20 {
+    for _ in 0..STEPS {
         let x: Vec<i8> = (0..streams * inputs).map(|_| values.next() as i8).collect();
         for (s, x) in x.chunks(inputs).enumerate() {
             let a = multiply(&input, x);
@@ -184,6 +187,7 @@ proptest! {
         streams in 1usize..6,
         guard_bits in 0u8..14,
     ) {
+        let sizes = (tame(sizes.0, 10), tame(sizes.1, 20));
         check_min_gru(seed, sizes, streams, guard_bits);
         check_gru(seed, sizes, streams, guard_bits);
     }
