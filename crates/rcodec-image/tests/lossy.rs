@@ -1,5 +1,5 @@
-//! Lossy pictures: what the encoder says will come back does, on every CPU
-//! level and number of threads; damage ends in errors.
+//! Lossy pictures: what the encoder says will come back does, however the
+//! picture is cut and by however many threads; damage ends in errors.
 //!
 //! `data/tiny.rcm` is what `models/recipes/example-tiny.toml` gives on drawn
 //! pictures: it codes badly, but it is a whole model.

@@ -23,6 +23,8 @@ mod payload;
 mod probe;
 mod settings;
 #[cfg(test)]
+// One set of helpers for both codecs of bytes; they may not import each other.
+#[path = "../../rcodec-zstd/src/testing.rs"]
 mod testing;
 #[cfg(test)]
 mod tests;
@@ -37,8 +39,8 @@ use rcodec_core::{
 ///
 /// | effort | model | memory of the tables |
 /// |---|---|---|
-/// | 1–6 | 10 contexts | up to 32 MiB |
-/// | 7–9 | 22 contexts | up to 128 MiB |
+/// | 1–6 | 14 contexts | up to 32 MiB |
+/// | 7–9 | 26 contexts | up to 128 MiB |
 ///
 /// Options ([`EncodeContext::options`]; they override the effort):
 ///
