@@ -4,10 +4,11 @@
 
 use crate::block;
 use crate::payload::Head;
-use crate::settings::Settings;
+use crate::prior::OWN_NUMBER;
+use crate::settings::{Priors, Settings};
 use crate::units::{self, PieceBuffer};
 use rayon::prelude::*;
-use rcodec_core::{BlockSink, Budget, EncodeContext, Encoder, Media, Progress, Result};
+use rcodec_core::{BlockSink, Budget, EncodeContext, Encoder, Media, ModelId, Progress, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) struct TextEncoder<'a> {
@@ -24,7 +25,7 @@ impl<'a> TextEncoder<'a> {
     pub(crate) fn new(context: EncodeContext<'a>) -> Result<Self> {
         units::expect_lossless(&context)?;
         Ok(TextEncoder {
-            settings: Settings::new(context.effort, context.options)?,
+            settings: Settings::new(context.effort, context.options, context.model)?,
             progress: context.progress,
             budget: context.budget,
             pieces: Vec::new(),
@@ -44,7 +45,7 @@ impl<'a> TextEncoder<'a> {
                 .unwrap_or(class.table_bits(piece_bytes)),
             content_bytes: piece_bytes,
         };
-        block::model_bytes(&head) + piece_bytes as u64
+        block::model_bytes(&head) + block::prior_bytes(class, piece_bytes) + piece_bytes as u64
     }
 
     /// Whether one more piece is to be collected before the others are
@@ -95,6 +96,16 @@ impl<'a> TextEncoder<'a> {
 }
 
 impl Encoder for TextEncoder<'_> {
+    fn models(&self) -> Vec<ModelId> {
+        match self.settings.priors {
+            Priors::One {
+                number: OWN_NUMBER,
+                id,
+            } => vec![id],
+            _ => Vec::new(),
+        }
+    }
+
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()> {
         let bytes = units::bytes_of(unit)?;
         let mut input = bytes.as_slice();

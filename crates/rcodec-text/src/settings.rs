@@ -1,7 +1,28 @@
 //! From effort and options to models and blocks.
 
 use crate::payload::{ClassId, MAX_CONTENT_BYTES, TABLE_BITS};
-use rcodec_core::{Effort, Error, Result};
+use crate::prior::{OWN_NUMBER, SHIPPED};
+use rcodec_core::{Effort, Error, ModelId, Result};
+
+/// Which priors an encoder may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priors {
+    /// None.
+    None,
+    /// The one of the shipped ones that fits best, if it gains.
+    Shipped,
+    /// This one, if it gains.
+    One { number: u8, id: ModelId },
+}
+
+impl Priors {
+    /// The prior that somebody asked for.
+    fn one(id: ModelId) -> Self {
+        let shipped = SHIPPED.iter().position(|&shipped| shipped == id);
+        let number = shipped.map_or(OWN_NUMBER, |i| i as u8 + 1);
+        Priors::One { number, id }
+    }
+}
 
 /// Everything that decides what is encoded, but for the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) table_bits: Option<u32>,
     /// Bytes of every block but the last.
     pub(crate) piece_bytes: usize,
+    pub(crate) priors: Priors,
 }
 
 impl Settings {
@@ -18,24 +40,34 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Parameter`] for unknown names and for values out of range.
-    pub(crate) fn new(effort: Effort, options: &[(String, i64)]) -> Result<Self> {
+    pub(crate) fn new(
+        effort: Effort,
+        options: &[(String, i64)],
+        model: Option<ModelId>,
+    ) -> Result<Self> {
         let mut settings = match effort.get() {
             ..=6 => Settings {
                 class: ClassId::Standard,
                 table_bits: None,
                 piece_bytes: 8 << 20,
+                priors: Priors::Shipped,
             },
             7..=8 => Settings {
                 class: ClassId::Full,
                 table_bits: None,
                 piece_bytes: 32 << 20,
+                priors: Priors::Shipped,
             },
             _ => Settings {
                 class: ClassId::Full,
                 table_bits: None,
                 piece_bytes: 64 << 20,
+                priors: Priors::Shipped,
             },
         };
+        if let Some(id) = model {
+            settings.priors = Priors::one(id);
+        }
         for (name, value) in options {
             match name.as_str() {
                 "table_bits" => {
@@ -46,9 +78,16 @@ impl Settings {
                     let most = (MAX_CONTENT_BYTES >> 10) as u32;
                     settings.piece_bytes = (in_range(name, *value, 1, most)? as usize) << 10;
                 }
+                "prior" => {
+                    let number = in_range(name, *value, 0, SHIPPED.len() as u32)?;
+                    settings.priors = match number.checked_sub(1) {
+                        None => Priors::None,
+                        Some(i) => Priors::one(SHIPPED[i as usize]),
+                    };
+                }
                 _ => {
                     return Err(Error::parameter(format!(
-                        "the codec text has no option `{name}` (it has table_bits, block_kib)"
+                        "the codec text has no option `{name}` (it has table_bits, block_kib, prior)"
                     )));
                 }
             }
@@ -71,7 +110,7 @@ mod tests {
     #[test]
     fn options_are_checked() {
         let new = |name: &str, value| {
-            Settings::new(Effort::default(), &[(name.to_string(), value)]).map(|s| s.table_bits)
+            Settings::new(Effort::default(), &[(name.to_string(), value)], None).map(|s| s.table_bits)
         };
         assert_eq!(new("table_bits", 12).unwrap(), Some(12));
         for (name, value) in [
@@ -79,6 +118,7 @@ mod tests {
             ("table_bits", 1 << 33),
             ("level", 3),
             ("block_kib", 0),
+            ("prior", 99),
         ] {
             assert!(
                 matches!(new(name, value), Err(Error::Parameter(_))),

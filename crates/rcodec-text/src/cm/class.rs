@@ -66,18 +66,24 @@ pub(crate) const FULL_INPUTS: usize = 32;
 
 /// What a class is made of.
 pub(crate) struct Class<const C: usize> {
+    /// Its number in the format.
+    pub(crate) number: u8,
     /// Its contexts.
     pub(crate) contexts: [Kind; C],
     /// What the weights of the first layer begin with.
     pub(crate) first_weight_q16: i32,
     /// How quickly the first layer learns.
     pub(crate) first_rate: LearningRate,
+    /// How quickly weight sets that a prior brings begin to learn, Q16.
+    pub(crate) primed_rate_q16: u32,
     /// How quickly the second layer learns.
     pub(crate) second_rate: LearningRate,
 }
 
 /// Class 1.
 pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS> = Class {
+    number: 1,
+    primed_rate_q16: 400,
     contexts: STANDARD,
     first_weight_q16: 65536 * 16 / 100,
     first_rate: LearningRate::falling(1200, 120, 12),
@@ -86,6 +92,8 @@ pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS> = Class {
 
 /// Class 2.
 pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS> = Class {
+    number: 2,
+    primed_rate_q16: 400,
     contexts: FULL,
     first_weight_q16: 65536 * 10 / 100,
     first_rate: LearningRate::falling(1100, 100, 12),

@@ -58,6 +58,35 @@ pub(crate) enum Kind {
     Expected,
 }
 
+impl Kind {
+    /// A number of its own, mixed into its hashes: priors know contexts by
+    /// them, so they are part of the format.
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            Kind::Order(n) => n,
+            Kind::Word => 10,
+            Kind::WordPair => 11,
+            Kind::WordSkip => 12,
+            Kind::WordTriple => 13,
+            Kind::Sparse23 => 14,
+            Kind::Sparse234 => 15,
+            Kind::Indirect => 16,
+            Kind::Above => 17,
+            Kind::AboveLast => 18,
+            Kind::Masked => 19,
+            Kind::Field => 20,
+            Kind::Nesting => 21,
+            Kind::Shape => 22,
+            Kind::LineStart => 23,
+            Kind::Indirect1 => 24,
+            Kind::ShapeWord => 25,
+            Kind::WordBefore => 26,
+            Kind::LineColumn => 27,
+            Kind::Expected => 28,
+        }
+    }
+}
+
 /// Deepest nesting that is followed.
 const MAX_DEPTH: usize = 32;
 
@@ -160,6 +189,11 @@ impl Tracker {
     #[inline(always)]
     pub(crate) fn byte(&self, back: u32) -> u32 {
         (self.last8 >> (8 * (back - 1)) & 255) as u32
+    }
+
+    /// The last sixteen bytes, the last one lowest.
+    pub(crate) fn last16(&self) -> u128 {
+        u128::from(self.older8) << 64 | u128::from(self.last8)
     }
 
     /// Takes note of the last byte of `history`.

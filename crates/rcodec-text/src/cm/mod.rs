@@ -15,10 +15,10 @@
 //! integer.
 
 pub(crate) mod class;
-mod contexts;
-mod matching;
-mod state;
-mod table;
+pub(crate) mod contexts;
+pub(crate) mod matching;
+pub(crate) mod state;
+pub(crate) mod table;
 
 use class::Class;
 use contexts::{Kind, Tracker};
@@ -27,7 +27,9 @@ use rcodec_core::{Budget, Reservation, Result};
 use rcodec_entropy::logistic::{Apm, Inputs, Mixer, stretch};
 use rcodec_entropy::{AdaptiveBit, BitCoder, BitModel, CountedBit};
 use state::STATES;
-use table::{Place, Slot, Table};
+use crate::prior::Prior;
+use std::sync::Arc;
+use table::{Place, Slot, Table, prior_place};
 
 pub(crate) use table::LINE_BYTES;
 
@@ -39,10 +41,10 @@ pub(crate) const MIXERS: usize = 6;
 /// Match models.
 const MATCHES: usize = 2;
 /// Shortest matches of the match models, in bytes.
-const MIN_MATCHES: [usize; MATCHES] = [5, 12];
+pub(crate) const MIN_MATCHES: [usize; MATCHES] = [5, 12];
 
-/// A history's probability for each state.
-type StateMap = [CountedBit<1023>; 256];
+/// A history's probability for each state of slots of each origin.
+pub(crate) type StateMap = [CountedBit<1023>; 512];
 
 /// Something that codes byte after byte.
 pub(crate) trait ByteModel {
@@ -59,6 +61,7 @@ pub(crate) struct Model<const C: usize, const N: usize> {
     kinds: [Kind; C],
     tracker: Tracker,
     table: Table,
+    prior: Option<Arc<Prior>>,
     /// Line (upper half) and check of each context for this byte.
     hashes: [u32; C],
     places: [Place; C],
@@ -81,12 +84,29 @@ pub(crate) struct Model<const C: usize, const N: usize> {
 }
 
 impl<const C: usize, const N: usize> Model<C, N> {
+    /// A model that knows nothing, or what a prior knows.
+    pub(crate) fn new(
+        class: &Class<C>,
+        table_bits: u32,
+        prior: Option<&Arc<Prior>>,
+        budget: &Budget,
+    ) -> Result<Self> {
+        let mut model = Self::unprimed(class, table_bits, budget)?;
+        if let Some(prior) = prior {
+            prior.prime(class, &mut model)?;
+            model.prior = Some(Arc::clone(prior));
+            model.look_up_contexts(0);
+        }
+        Ok(model)
+    }
+
     /// A model that knows nothing.
-    pub(crate) fn new(class: &Class<C>, table_bits: u32, budget: &Budget) -> Result<Self> {
+    fn unprimed(class: &Class<C>, table_bits: u32, budget: &Budget) -> Result<Self> {
         const { assert!(N >= C + MATCHES * 2 + 2) }
         let reservation = budget.reserve(Self::fixed_bytes())?;
-        let mut state_map = [CountedBit::default(); 256];
-        for (map, &guess) in state_map.iter_mut().zip(&STATES.guess_q16) {
+        let mut state_map = [CountedBit::default(); 512];
+        for (state, map) in state_map.iter_mut().enumerate() {
+            let guess = STATES.guess_q16[state % 256];
             *map = CountedBit::with_p1_q16(u32::from(guess), 0);
         }
         let rate = class.first_rate;
@@ -96,6 +116,7 @@ impl<const C: usize, const N: usize> Model<C, N> {
             kinds: class.contexts,
             tracker: Tracker::new(),
             table: Table::new(table_bits, budget)?,
+            prior: None,
             hashes: [0; C],
             places: [Place::default(); C],
             slots: [Slot::default(); C],
@@ -137,20 +158,15 @@ impl<const C: usize, const N: usize> Model<C, N> {
     pub(crate) fn fixed_bytes() -> u64 {
         let sets: usize = MIXER_SETS.iter().sum();
         let apms = (1024 + (2 << 16)) * 33 * 4;
-        (sets * (N * 4 + 4) + apms + C * 256 * 4 + 2304 * 40 + (256 << 10)) as u64
+        (sets * (N * 4 + 4) + apms + C * 512 * 4 + 2304 * 40 + (256 << 10)) as u64
     }
 
     /// Computes the hashes of all contexts and fetches their first slots.
     fn look_up_contexts(&mut self, end: usize) {
-        let longest = usize::from(self.matches[1].expected_byte().is_some());
-        let expected = match self.matches[longest].expected_byte() {
-            Some(byte) => (u32::from(byte) | 256, self.matches[longest].class() as u32),
-            None => (0, 0),
-        };
+        let expected = expected(&self.matches);
         for (i, hash) in self.hashes.iter_mut().enumerate() {
             let context = self.tracker.context(self.kinds[i], end, expected);
-            let salted = context.wrapping_add(i as u32).wrapping_mul(0x9e37_79b1);
-            *hash = salted ^ salted >> 15;
+            *hash = salted(context, self.kinds[i]);
         }
         self.touch_lines(1);
         self.claim_slots();
@@ -182,8 +198,32 @@ impl<const C: usize, const N: usize> Model<C, N> {
             let hash = self.hashes[i];
             let check = (hash as u16).wrapping_add(check_salt) | 1;
             let line = Self::line(hash, self.partial);
-            (self.places[i], self.slots[i]) = self.table.claim(line, check);
+            let (place, found) = self.table.claim(line, check);
+            self.places[i] = place;
+            self.slots[i] = match found {
+                Some(slot) => slot,
+                None => self.prior_slot(hash),
+            };
         }
+    }
+
+    /// What the prior, if there is one, knows of a context.
+    #[inline(always)]
+    fn prior_slot(&self, hash: u32) -> Slot {
+        let prior = self.prior.as_ref();
+        let found = prior.and_then(|prior| prior.slots.find(prior_place(hash, self.partial)));
+        found.unwrap_or_default()
+    }
+
+    /// Forgets the content, but not what was learned about predicting: for
+    /// training a prior's weights.
+    pub(crate) fn forget_content(&mut self) {
+        self.tracker = Tracker::new();
+        self.table.clear();
+        self.matches.iter_mut().for_each(MatchModel::forget);
+        self.partial = 1;
+        self.bits_known = 0;
+        self.look_up_contexts(0);
     }
 
     fn store_slots(&mut self) {
@@ -209,7 +249,7 @@ impl<const C: usize, const N: usize> Model<C, N> {
         let contexts = self.slots.iter().zip(self.state_maps.iter());
         for (i, ((slot, map), x)) in contexts.zip(x.iter_mut()).enumerate() {
             let state = slot.0[node];
-            let p_q16 = map[usize::from(state)].p1_q16();
+            let p_q16 = map[slot.map_index(node)].p1_q16();
             *x = self.stretch[(p_q16 >> 4) as usize & 4095];
             if i < RANKED {
                 known += usize::from(state != 0);
@@ -275,7 +315,7 @@ impl<const C: usize, const N: usize> Model<C, N> {
         for i in 0..C {
             let slot = &mut self.slots[i];
             let state = usize::from(slot.0[node]);
-            self.state_maps[i][state].update(bit);
+            self.state_maps[i][slot.map_index(node)].update(bit);
             slot.0[node] = STATES.next[state][usize::from(bit)];
         }
         for model in &mut self.matches {
@@ -300,6 +340,49 @@ impl<const C: usize, const N: usize> Model<C, N> {
     }
 }
 
+/// What the longest match foretells: the byte and 256, and the class of its
+/// length; zeros if there is none.
+pub(crate) fn expected(matches: &[MatchModel]) -> (u32, u32) {
+    let longest = matches.iter().rev().find_map(|model| {
+        let byte = model.expected_byte()?;
+        Some((u32::from(byte) | 256, model.class() as u32))
+    });
+    longest.unwrap_or((0, 0))
+}
+
+/// What a model has learned that does not belong to one content.
+pub(crate) struct Learned<'m, const C: usize, const N: usize> {
+    pub(crate) state_maps: &'m mut [StateMap; C],
+    pub(crate) trusts: [&'m mut [CountedBit<1023>]; MATCHES],
+    pub(crate) order0: &'m mut [AdaptiveBit<5>; 256],
+    pub(crate) mixers: &'m mut [Mixer<N>; MIXERS],
+    pub(crate) second: &'m mut [Mixer<8>; 2],
+    pub(crate) apms: &'m mut [Apm; 3],
+}
+
+impl<const C: usize, const N: usize> Model<C, N> {
+    /// All that was learned, for a prior to take or to give.
+    pub(crate) fn learned(&mut self) -> Learned<'_, C, N> {
+        Learned {
+            state_maps: &mut self.state_maps,
+            trusts: self.matches.each_mut().map(|m| &mut m.trust_mut()[..]),
+            order0: &mut self.order0,
+            mixers: &mut self.mixers,
+            second: &mut self.second,
+            apms: &mut self.apms,
+        }
+    }
+}
+
+/// The hash of a context, of that kind's own.
+#[inline(always)]
+pub(crate) fn salted(context: u32, kind: Kind) -> u32 {
+    let salted = context
+        .wrapping_add(kind.number())
+        .wrapping_mul(0x9e37_79b1);
+    salted ^ salted >> 15
+}
+
 /// Numbers of weight sets of the mixers.
 const MIXER_SETS: [usize; MIXERS] = [9 * 64, 768, 2048, 1024, 256, 256];
 
@@ -319,9 +402,8 @@ impl<const C: usize, const N: usize> ByteModel for Model<C, N> {
         self.partial = 1;
         self.bits_known = 0;
         self.tracker.advance(history);
-        let last16 = u128::from(self.tracker.older8) << 64 | u128::from(self.tracker.last8);
         for model in &mut self.matches {
-            model.advance(history, last16);
+            model.advance(history, self.tracker.last16());
         }
         self.look_up_contexts(history.len());
     }

@@ -1,0 +1,279 @@
+//! Makes a prior from texts.
+//!
+//! Twice, in fact: weights have to be learned on texts whose contexts the
+//! slots have not seen, or they would trust the slots too much. So a first
+//! prior, of three quarters of the pieces, primes the models that learn the
+//! weights from the rest; the slots that are kept come from all of them.
+
+use super::slots::{self, Entry};
+use super::{FAMILY, Prior, signature, weights};
+use crate::block::{Full, Standard};
+use crate::cm::class::{Class, FULL_CLASS, STANDARD_CLASS};
+use crate::cm::contexts::{Kind, Tracker};
+use crate::cm::matching::MatchModel;
+use crate::cm::state::STATES;
+use crate::cm::table::{SLOTS, Slot, prior_place};
+use crate::cm::{ByteModel, MIN_MATCHES, Model, salted};
+use rayon::prelude::*;
+use rcodec_core::{Budget, Error, Limits, ModelId, Result};
+use rcodec_entropy::CostEstimator;
+use rcodec_model::{ModelData, ModelTensor, Record, TensorData};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Texts are cut into pieces; how many of them a context comes up in says
+/// what it is worth.
+const PIECE_BYTES: usize = 32 << 10;
+/// One piece in so many is for the weights.
+const WEIGHTS_SHARE: usize = 4;
+/// The weights learn from contents of these sizes in turn.
+const CONTENT_BYTES: [usize; 4] = [1 << 10, 4 << 10, 12 << 10, 32 << 10];
+/// Table of the models that learn.
+const TABLE_BITS: u32 = 16;
+/// Contexts that came up in fewer pieces are forgotten.
+const MIN_PIECES: u16 = 2;
+
+/// What goes into a prior.
+#[derive(Clone, Debug)]
+pub struct PriorOptions {
+    /// What it is called: `text-prose1` has the variant `prose` and the
+    /// version 1.
+    pub variant: String,
+    /// Counted from 1.
+    pub version: u32,
+    /// How many slots are kept; each takes 3 to 4 bytes.
+    pub slots: usize,
+    /// Licences of the texts and of the prior.
+    pub licence: String,
+    /// Anything else worth recording.
+    pub notes: String,
+}
+
+impl Default for PriorOptions {
+    fn default() -> Self {
+        PriorOptions {
+            variant: "own".to_owned(),
+            version: 1,
+            slots: 600_000,
+            licence: String::new(),
+            notes: String::new(),
+        }
+    }
+}
+
+/// Makes a prior from texts, each a file of its own. The same texts in the
+/// same order and the same options give the same prior on every machine.
+///
+/// # Errors
+/// [`Error::Parameter`] if there is too little text to learn anything from.
+pub fn train_prior(texts: &[Vec<u8>], options: &PriorOptions) -> Result<ModelData> {
+    let pieces = shuffled_pieces(texts);
+    if pieces.len() < 2 * WEIGHTS_SHARE {
+        return Err(Error::parameter(format!(
+            "a prior needs at least {} KiB of text",
+            2 * WEIGHTS_SHARE * PIECE_BYTES >> 10
+        )));
+    }
+    let (learning, counted): (Vec<_>, Vec<_>) = pieces
+        .iter()
+        .enumerate()
+        .partition(|(i, _)| i % WEIGHTS_SHARE == 0);
+    let (learning, counted) = (without_numbers(learning), without_numbers(counted));
+    let first = Arc::new(Prior {
+        id: ModelId([0; 8]),
+        slots: slots::unpack(
+            &slots::pack(&best_slots(&counted, options.slots))?,
+            &Budget::new(Limits::unlimited()),
+        )?
+        .0,
+        weights: Vec::new(),
+    });
+    let standard = || learn::<_, _>(&STANDARD_CLASS, &first, &learning, Standard::new);
+    let full = || learn::<_, _>(&FULL_CLASS, &first, &learning, Full::new);
+    let (standard, full) = rayon::join(standard, full);
+    let slots = slots::pack(&best_slots(&pieces, options.slots))?;
+    let mut data = ModelData {
+        record: Record {
+            family: FAMILY.to_owned(),
+            variant: options.variant.clone(),
+            version: options.version,
+            licence: options.licence.clone(),
+            notes: options.notes.clone(),
+            steps: pieces.len() as u64,
+            device: "cpu".to_owned(),
+            ..Record::default()
+        },
+        ..ModelData::default()
+    };
+    for (name, packed) in [
+        (signature::NAME, signature::of(&pieces)),
+        ("slots", slots),
+        ("weights.1", standard?),
+        ("weights.2", full?),
+    ] {
+        let dims = [packed.len()];
+        let tensor = ModelTensor::new(name, &dims, TensorData::Packed(packed))?;
+        data.tensors.insert(tensor)?;
+    }
+    Ok(data)
+}
+
+fn without_numbers<'t>(pieces: Vec<(usize, &&'t [u8])>) -> Vec<&'t [u8]> {
+    pieces.into_iter().map(|(_, &piece)| piece).collect()
+}
+
+/// All pieces in an order that has nothing to do with where they come from.
+fn shuffled_pieces(texts: &[Vec<u8>]) -> Vec<&[u8]> {
+    let pieces = texts.iter().flat_map(|text| text.chunks(PIECE_BYTES));
+    let mut numbered: Vec<(u32, &[u8])> = (0u32..)
+        .zip(pieces)
+        .map(|(i, piece)| {
+            let mixed = i.wrapping_mul(0x9e37_79b1);
+            ((mixed ^ mixed >> 15).wrapping_mul(0x85eb_ca6b), piece)
+        })
+        .collect();
+    numbered.sort_by_key(|&(key, _)| key);
+    numbered.into_iter().map(|(_, piece)| piece).collect()
+}
+
+/// A slot being filled, and how many pieces it came up in.
+struct Counted {
+    slot: Slot,
+    last_piece: u32,
+    pieces: u16,
+}
+
+/// The slots of contexts that came up in the most pieces, at most `count`, in
+/// the order in which they are packed.
+fn best_slots(pieces: &[&[u8]], count: usize) -> Vec<Entry> {
+    let kinds = crate::cm::class::FULL;
+    let of_kinds: Vec<Vec<(u16, Entry)>> = kinds
+        .par_iter()
+        .map(|&kind| slots_of(pieces, kind))
+        .collect();
+    let mut all: Vec<(u16, Entry)> = of_kinds.into_iter().flatten().collect();
+    // The best first; hashes decide between equals, the same on every machine.
+    let rank = |(pieces, entry): &(u16, Entry)| {
+        let seen = STATES.total[usize::from(entry.slot.0[1])];
+        let place = (entry.line, entry.check, entry.slot.0);
+        (u16::MAX - pieces, u8::MAX - seen, place)
+    };
+    all.sort_by_key(rank);
+    let mut free = vec![SLOTS as u8; 1 << crate::cm::table::PRIOR_BITS];
+    let mut kept: Vec<Entry> = Vec::new();
+    for (_, entry) in all {
+        if kept.len() == count {
+            break;
+        }
+        if free[entry.line] > 0 {
+            free[entry.line] -= 1;
+            kept.push(entry);
+        }
+    }
+    kept.sort_by_key(|entry| (entry.line, entry.check));
+    // Two contexts of one place and check cannot be told apart.
+    kept.dedup_by_key(|entry| (entry.line, entry.check));
+    kept
+}
+
+/// What a kind of context sees in all pieces.
+fn slots_of(pieces: &[&[u8]], kind: Kind) -> Vec<(u16, Entry)> {
+    let mut seen: HashMap<(u32, u16), Counted> = HashMap::new();
+    for (number, piece) in (0u32..).zip(pieces) {
+        let mut reader = ContextReader::new();
+        for (i, &byte) in piece.iter().enumerate() {
+            let hash = salted(reader.context(kind, i), kind);
+            for half in [1, u32::from(byte >> 4) | 16] {
+                let (line, check) = prior_place(hash, half);
+                let bits = if half == 1 { byte >> 4 } else { byte & 15 };
+                let counted = seen.entry((line as u32, check)).or_insert(Counted {
+                    slot: Slot::default(),
+                    last_piece: u32::MAX,
+                    pieces: 0,
+                });
+                if counted.last_piece != number {
+                    counted.last_piece = number;
+                    counted.pieces = counted.pieces.saturating_add(1);
+                }
+                teach(&mut counted.slot, bits);
+            }
+            reader.advance(&piece[..=i]);
+        }
+    }
+    let often = seen.into_iter().filter(|(_, c)| c.pieces >= MIN_PIECES);
+    often
+        .map(|((line, check), counted)| {
+            let entry = Entry {
+                line: line as usize,
+                check,
+                slot: counted.slot,
+            };
+            (counted.pieces, entry)
+        })
+        .collect()
+}
+
+/// Shows a slot half a byte.
+fn teach(slot: &mut Slot, bits: u8) {
+    let mut node = 1;
+    for i in (0..4).rev() {
+        let bit = usize::from(bits >> i & 1);
+        let state = &mut slot.0[node];
+        *state = STATES.next[usize::from(*state)][bit];
+        node = node << 1 | bit;
+    }
+}
+
+/// Contexts as a model sees them.
+struct ContextReader {
+    tracker: Tracker,
+    matches: Vec<MatchModel>,
+}
+
+impl ContextReader {
+    fn new() -> Self {
+        let budget = Budget::new(Limits::unlimited());
+        let bits = PIECE_BYTES.ilog2();
+        ContextReader {
+            tracker: Tracker::new(),
+            matches: MIN_MATCHES
+                .iter()
+                .filter_map(|&min| MatchModel::new(min, bits, &budget).ok())
+                .collect(),
+        }
+    }
+
+    fn context(&self, kind: Kind, end: usize) -> u32 {
+        let expected = crate::cm::expected(&self.matches);
+        self.tracker.context(kind, end, expected)
+    }
+
+    fn advance(&mut self, history: &[u8]) {
+        self.tracker.advance(history);
+        for model in &mut self.matches {
+            model.advance(history, self.tracker.last16());
+        }
+    }
+}
+
+/// Lets models of a class learn from contents of several sizes; the weights.
+fn learn<const C: usize, const N: usize>(
+    class: &Class<C>,
+    prior: &Arc<Prior>,
+    pieces: &[&[u8]],
+    new: impl Fn(&Class<C>, u32, Option<&Arc<Prior>>, &Budget) -> Result<Model<C, N>>,
+) -> Result<Vec<u8>> {
+    let budget = Budget::new(Limits::unlimited());
+    let mut model = new(class, TABLE_BITS, Some(prior), &budget)?;
+    for (piece, size) in pieces.iter().zip(CONTENT_BYTES.iter().cycle()) {
+        for content in piece.chunks(*size) {
+            let mut cost = CostEstimator::new();
+            for (i, &byte) in content.iter().enumerate() {
+                model.code(&mut cost, byte)?;
+                model.advance(&content[..=i]);
+            }
+            model.forget_content();
+        }
+    }
+    weights::pack(class, &mut model)
+}

@@ -1,0 +1,245 @@
+//! What a model has learned about predicting, packed: the values of histories,
+//! the weights of mixers, the corrections of the last stage.
+
+use super::numbers::{read_numbers, write_numbers};
+use crate::cm::class::Class;
+use crate::cm::state::STATES;
+use crate::cm::{Learned, Model};
+use rcodec_bitstream::Cursor;
+use rcodec_core::Result;
+use rcodec_entropy::logistic::{Apm, Mixer, POINTS, squash, stretch};
+use rcodec_entropy::{AdaptiveBit, BitModel, CountedBit};
+
+/// Distance of two probabilities that are told apart: 1/32 in the logistic
+/// domain.
+const STEP_Q8: i32 = 8;
+/// Bits of a weight below its Q12 that are not kept.
+const WEIGHT_SHIFT: u32 = 4;
+/// Maps that are kept: the others have too many contexts.
+const APMS: usize = 2;
+
+/// A list of numbers that is written, or read.
+trait Numbers {
+    /// Takes the next list: what was packed, or `values` themselves.
+    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>>;
+    /// Whether lists come from a file.
+    const READS: bool;
+}
+
+struct Writer(Vec<u8>);
+
+impl Numbers for Writer {
+    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>> {
+        write_numbers(&mut self.0, &values)?;
+        Ok(values)
+    }
+    const READS: bool = false;
+}
+
+struct Reader<'a>(Cursor<'a>);
+
+impl Numbers for Reader<'_> {
+    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>> {
+        read_numbers(&mut self.0, values.len())
+    }
+    const READS: bool = true;
+}
+
+/// Packs what a model has learned.
+///
+/// # Errors
+/// [`Error::Limit`] for memory.
+pub(super) fn pack<const C: usize, const N: usize>(
+    class: &Class<C>,
+    model: &mut Model<C, N>,
+) -> Result<Vec<u8>> {
+    let mut writer = Writer(Vec::new());
+    code(class, model, &mut writer)?;
+    Ok(writer.0)
+}
+
+/// Gives a fresh model what another has learned.
+///
+/// # Errors
+/// [`Error::Malformed`] and [`Error::Truncated`].
+pub(super) fn unpack<const C: usize, const N: usize>(
+    class: &Class<C>,
+    model: &mut Model<C, N>,
+    packed: &[u8],
+) -> Result<()> {
+    let mut reader = Reader(Cursor::new(packed, 0));
+    code(class, model, &mut reader)?;
+    reader.0.expect_end("bytes after the weights of a prior")
+}
+
+/// Both directions: the order of the lists.
+fn code<const C: usize, const N: usize, L: Numbers>(
+    class: &Class<C>,
+    model: &mut Model<C, N>,
+    lists: &mut L,
+) -> Result<()> {
+    let Learned {
+        state_maps,
+        trusts,
+        order0,
+        mixers,
+        second,
+        apms,
+    } = model.learned();
+    let mut bits = Vec::new();
+    for map in state_maps {
+        for origin in map.as_chunks_mut::<256>().0 {
+            let guesses = &STATES.guess_q16[..STATES.count];
+            bits.extend(origin.iter_mut().zip(guesses.iter().map(|&g| u32::from(g))));
+        }
+    }
+    for trust in trusts {
+        bits.extend(trust.iter_mut().map(|bit| (bit, 1 << 15)));
+    }
+    code_counted(lists, bits)?;
+    code_order0(lists, order0)?;
+    for mixer in mixers {
+        code_mixer(lists, mixer, class.primed_rate_q16)?;
+    }
+    for mixer in second {
+        code_mixer(lists, mixer, class.primed_rate_q16 / 2)?;
+    }
+    for apm in &mut apms[..APMS] {
+        code_apm(lists, apm)?;
+    }
+    Ok(())
+}
+
+/// A count as a power of two.
+fn log_of(count: u32) -> i32 {
+    (count + 1).ilog2() as i32
+}
+
+fn count_of(log: i32) -> u32 {
+    (1 << log.clamp(0, 10)) - 1
+}
+
+/// A probability as its distance from a guess, in steps.
+fn distance(p_q16: u32, guess_q16: u32) -> i32 {
+    let steps = |p| (stretch(p) + (1 << 14) + STEP_Q8 / 2) / STEP_Q8;
+    steps(p_q16) - steps(guess_q16)
+}
+
+fn moved(guess_q16: u32, steps: i32) -> u32 {
+    if steps == 0 {
+        return guess_q16;
+    }
+    squash(stretch(guess_q16) + STEP_Q8 * steps.clamp(-2000, 2000))
+}
+
+fn code_counted<L: Numbers>(
+    lists: &mut L,
+    bits: Vec<(&mut CountedBit<1023>, u32)>,
+) -> Result<()> {
+    let steps = bits
+        .iter()
+        .map(|(bit, guess)| distance(bit.p1_q16(), *guess));
+    let steps = lists.list(steps.collect())?;
+    let counts = bits.iter().map(|(bit, _)| log_of(bit.count()));
+    let counts = lists.list(counts.collect())?;
+    if L::READS {
+        for ((bit, guess), (steps, count)) in bits.into_iter().zip(steps.iter().zip(counts)) {
+            // Not so sure that the content at hand could not teach it better.
+            let count = count_of(count).min(MAX_COUNT);
+            *bit = CountedBit::with_p1_q16(moved(guess, *steps), count);
+        }
+    }
+    Ok(())
+}
+
+/// The most that the count of something that a prior brings says.
+const MAX_COUNT: u32 = 255;
+
+fn code_order0<L: Numbers>(lists: &mut L, bits: &mut [AdaptiveBit<5>; 256]) -> Result<()> {
+    let steps = bits.iter().map(|bit| distance(bit.p1_q16(), 1 << 15));
+    let steps = lists.list(steps.collect())?;
+    if L::READS {
+        for (bit, steps) in bits.iter_mut().zip(steps) {
+            *bit = AdaptiveBit::with_p1_q16(moved(1 << 15, steps));
+        }
+    }
+    Ok(())
+}
+
+fn coarse(weight_q12: i16) -> i32 {
+    (i32::from(weight_q12) + (1 << (WEIGHT_SHIFT - 1))) >> WEIGHT_SHIFT
+}
+
+/// Sets that have learned at all, the mean of their weights, and how they
+/// differ from it. Sets that have not take the mean.
+fn code_mixer<const N: usize, L: Numbers>(
+    lists: &mut L,
+    mixer: &mut Mixer<N>,
+    primed_rate_q16: u32,
+) -> Result<()> {
+    // A set that never learned has the highest rate.
+    let fresh_rate = (0..mixer.sets()).map(|set| mixer.rate_q16(set)).max();
+    let fresh_rate_q16 = fresh_rate.unwrap_or(0);
+    let has_learned = |set| mixer.rate_q16(set) + fresh_rate_q16 / 64 < fresh_rate_q16;
+    let learned = (0..mixer.sets()).map(|set| i32::from(has_learned(set)));
+    let learned = lists.list(learned.collect())?;
+    let sets: Vec<usize> = (0..mixer.sets()).filter(|&set| learned[set] != 0).collect();
+    let mut mean = vec![0i64; N];
+    for &set in &sets {
+        for (mean, &weight) in mean.iter_mut().zip(mixer.weights_q12(set)) {
+            *mean += i64::from(coarse(weight));
+        }
+    }
+    let count = sets.len().max(1) as i64;
+    let mean = lists.list(mean.iter().map(|&sum| (sum / count) as i32).collect())?;
+    let mut differences = Vec::new();
+    for &set in &sets {
+        let weights = mixer.weights_q12(set).iter();
+        differences.extend(weights.zip(&mean).map(|(&w, mean)| coarse(w) - mean));
+    }
+    let differences = lists.list(differences)?;
+    if L::READS && !sets.is_empty() {
+        let whole = |coarse: i32| {
+            let weight = coarse.clamp(-1 << 16, 1 << 16) << WEIGHT_SHIFT;
+            weight.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+        };
+        let of_mean: [i16; N] = std::array::from_fn(|i| whole(mean[i]));
+        for set in 0..mixer.sets() {
+            mixer.set_weights(set, &of_mean, fresh_rate_q16);
+        }
+        for (&set, differences) in sets.iter().zip(differences.chunks_exact(N)) {
+            let weights = std::array::from_fn(|i| whole(mean[i].saturating_add(differences[i])));
+            mixer.set_weights(set, &weights, primed_rate_q16);
+        }
+    }
+    Ok(())
+}
+
+/// Contexts whose points have learned, and those points.
+fn code_apm<L: Numbers>(lists: &mut L, apm: &mut Apm) -> Result<()> {
+    let fresh = Apm::new(1, 255).row(0);
+    let is_fresh = |row: &[(u32, u32); POINTS]| *row == fresh;
+    let contexts = apm.contexts();
+    let learned = (0..contexts).map(|context| i32::from(!is_fresh(&apm.row(context))));
+    let learned = lists.list(learned.collect())?;
+    let rows: Vec<usize> = (0..contexts).filter(|&c| learned[c] != 0).collect();
+    let (mut steps, mut counts) = (Vec::new(), Vec::new());
+    for &context in &rows {
+        for ((p_q16, count), guess) in apm.row(context).into_iter().zip(fresh) {
+            steps.push(distance(p_q16, guess.0));
+            counts.push(log_of(count));
+        }
+    }
+    let steps = lists.list(steps)?;
+    let counts = lists.list(counts)?;
+    if L::READS {
+        for (i, &context) in rows.iter().enumerate() {
+            let point = |j: usize| {
+                let count = count_of(counts[i * POINTS + j]).min(MAX_COUNT);
+                (moved(fresh[j].0, steps[i * POINTS + j]), count)
+            };
+            apm.set_row(context, &std::array::from_fn(point));
+        }
+    }
+    Ok(())
+}
