@@ -1,9 +1,7 @@
 //! One block's content to its payload and back.
 
-use crate::cm::class::{
-    FULL_CLASS, FULL_CONTEXTS, FULL_INPUTS, STANDARD_CLASS, STANDARD_CONTEXTS, STANDARD_INPUTS,
-};
-use crate::cm::{ByteModel, LINE_BYTES, Model};
+use crate::cm::class::{FULL_CLASS, Full, STANDARD_CLASS, Standard};
+use crate::cm::{ByteModel, LINE_BYTES};
 use crate::payload::{self, ClassId, Form, Head};
 use crate::prior::{self, InUse, OWN_NUMBER, Prior, SHIPPED};
 use crate::probe;
@@ -12,11 +10,6 @@ use crate::units::PieceBuffer;
 use rcodec_core::{Budget, Error, ModelId, Result};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 use std::sync::Arc;
-
-/// Class 1.
-pub(crate) type Standard = Model<STANDARD_CONTEXTS, STANDARD_INPUTS>;
-/// Class 2.
-pub(crate) type Full = Model<FULL_CONTEXTS, FULL_INPUTS>;
 
 /// How many bytes are coded between two looks at the progress.
 const STEP_BYTES: usize = 16 << 10;
@@ -33,19 +26,19 @@ pub(crate) type Tick<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 /// An upper estimate of the memory that a model takes, in bytes.
 pub(crate) fn model_bytes(head: &Head) -> u64 {
     let fixed = match head.class {
-        ClassId::Standard => Standard::fixed_bytes(),
-        ClassId::Full => Full::fixed_bytes(),
+        ClassId::Standard => Standard::fixed_bytes(&STANDARD_CLASS),
+        ClassId::Full => Full::fixed_bytes(&FULL_CLASS),
     };
     fixed + (LINE_BYTES << head.table_bits) + (8 << 20)
 }
 
 /// Steps of the mixers for a block, for [`rcodec_core::Limits::max_work`].
 pub(crate) fn work(head: &Head) -> u64 {
-    let inputs = match head.class {
-        ClassId::Standard => STANDARD_INPUTS as u64,
-        ClassId::Full => FULL_INPUTS as u64,
+    let products = match head.class {
+        ClassId::Standard => 24 * 6,
+        ClassId::Full => 64 * 14,
     };
-    head.content_bytes as u64 * 8 * inputs * 2 * crate::cm::MIXERS as u64
+    head.content_bytes as u64 * 8 * products * 2
 }
 
 /// The memory that a block's prior takes, if it may have one.

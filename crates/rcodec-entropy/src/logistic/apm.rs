@@ -3,8 +3,8 @@
 use super::squash;
 use crate::adaptive::counted_update;
 
-/// Interpolation points of an [`Apm`], evenly spaced over the logistic domain.
-pub const POINTS: usize = 33;
+/// Interpolation points, evenly spaced over the logistic domain.
+const POINTS: usize = 33;
 /// Distance of two points, Q8: 32 of them make 5632.
 const STEP_Q8: u32 = 176;
 
@@ -57,26 +57,6 @@ impl Apm {
         // 22 bits times 176 stay below 2^30.
         let p_q22 = (low * (STEP_Q8 - weight) + high * weight) / STEP_Q8;
         (p_q22 >> 6).max(1)
-    }
-
-    /// The number of contexts.
-    pub fn contexts(&self) -> usize {
-        self.points.len()
-    }
-
-    /// What a context (beyond the last: the last) has learned: for each point
-    /// the probability (1..=65535 of 65536) and the count behind it.
-    pub fn row(&self, context: usize) -> [(u32, u32); POINTS] {
-        let row = &self.points[context.min(self.points.len() - 1)];
-        row.map(|point| ((point >> 16).max(1), point & 1023))
-    }
-
-    /// Gives a context (beyond the last: the last) what another map had
-    /// learned; probabilities and counts are clamped to their ranges.
-    pub fn set_row(&mut self, context: usize, row: &[(u32, u32); POINTS]) {
-        let context = context.min(self.points.len() - 1);
-        self.points[context] =
-            row.map(|(p_q16, count)| p_q16.clamp(1, 65535) << 16 | count.min(self.limit));
     }
 
     /// Learns the bit that came after the last [`refine`](Self::refine).

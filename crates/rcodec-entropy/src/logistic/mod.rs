@@ -20,7 +20,7 @@ mod apm;
 mod mixer;
 mod stack;
 
-pub use apm::{Apm, POINTS};
+pub use apm::Apm;
 pub use mixer::{Inputs, LearningRate, Mixer};
 pub use stack::{MixerStack, StackParameters};
 

@@ -11,7 +11,8 @@ use rcodec_core::{Budget, Reservation, Result};
 
 /// What a context knows about one half of a byte: bit histories, of the first
 /// bit at 1, of the second at 2 and 3 (after 0 and 1), and so on. Number 0
-/// says where the slot comes from: [`OWN`] or [`PRIOR`].
+/// says where the slot comes from ([`PRIOR`]: 1, else 0), and which half byte
+/// came last, and how often in a row: bits 1 to 4 and 5 to 7.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(16))]
 pub(crate) struct Slot(pub(crate) [u8; 16]);
@@ -23,10 +24,29 @@ impl Slot {
     pub(crate) fn map_index(&self, node: usize) -> usize {
         usize::from(self.0[0] & 1) << 8 | usize::from(self.0[node])
     }
+
+    /// The bit after `node` if what came last comes again, and how often it
+    /// did so; `None` if nothing came, or the bits before differ.
+    #[inline(always)]
+    pub(crate) fn run(&self, node: usize) -> Option<(bool, usize)> {
+        let length = usize::from(self.0[0] >> 5);
+        let last = usize::from(self.0[0] >> 1 & 15) | 16;
+        let bits = node.ilog2();
+        if length == 0 || last >> (4 - bits) != node {
+            return None;
+        }
+        Some((last >> (3 - bits) & 1 != 0, length))
+    }
+
+    /// Takes note of the half byte that came.
+    #[inline(always)]
+    pub(crate) fn note_run(&mut self, half: u8) {
+        let same = self.0[0] >> 1 & 15 == half;
+        let length = if same { (self.0[0] >> 5) + 1 } else { 1 };
+        self.0[0] = self.0[0] & 1 | half << 1 | length.min(7) << 5;
+    }
 }
 
-/// Origin of a slot: it began empty.
-pub(crate) const OWN: u8 = 0;
 /// Origin of a slot: it began with what the prior knows.
 pub(crate) const PRIOR: u8 = 1;
 

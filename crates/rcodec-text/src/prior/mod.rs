@@ -156,14 +156,20 @@ impl Prior {
     ///
     /// # Errors
     /// [`Error::Malformed`] if the weights are not of that class.
-    pub(crate) fn prime<const C: usize, const N: usize>(
+    pub(crate) fn prime<
+        const C: usize,
+        const K: usize,
+        const N: usize,
+        const M: usize,
+        const RUNS: bool,
+    >(
         &self,
-        class: &Class<C>,
-        model: &mut Model<C, N>,
+        class: &Class<C, K, M>,
+        model: &mut Model<C, K, N, M, RUNS>,
     ) -> Result<()> {
         let weights = self.weights.iter().find(|(n, _)| *n == class.number);
         match weights {
-            Some((_, packed)) => weights::unpack(class, model, packed),
+            Some((_, packed)) => weights::unpack(class.primed_rate_q16, model.learned(), packed),
             None => Ok(()),
         }
     }

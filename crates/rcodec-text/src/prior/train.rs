@@ -7,13 +7,12 @@
 
 use super::slots::{self, Entry};
 use super::{FAMILY, Prior, signature, weights};
-use crate::block::{Full, Standard};
-use crate::cm::class::{Class, FULL_CLASS, STANDARD_CLASS};
+use crate::cm::class::{FULL_CLASS, Full, STANDARD_CLASS, Standard};
 use crate::cm::contexts::{Kind, Tracker};
 use crate::cm::matching::MatchModel;
 use crate::cm::state::STATES;
 use crate::cm::table::{SLOTS, Slot, prior_place};
-use crate::cm::{ByteModel, MIN_MATCHES, Model, salted};
+use crate::cm::{ByteModel, salted};
 use rayon::prelude::*;
 use rcodec_core::{Budget, Error, Limits, ModelId, Result};
 use rcodec_entropy::CostEstimator;
@@ -79,18 +78,28 @@ pub fn train_prior(texts: &[Vec<u8>], options: &PriorOptions) -> Result<ModelDat
         .enumerate()
         .partition(|(i, _)| i % WEIGHTS_SHARE == 0);
     let (learning, counted) = (without_numbers(learning), without_numbers(counted));
+    let budget = Budget::new(Limits::unlimited());
     let first = Arc::new(Prior {
         id: ModelId([0; 8]),
         slots: slots::unpack(
             &slots::pack(&best_slots(&counted, options.slots))?,
-            &Budget::new(Limits::unlimited()),
+            &budget,
         )?
         .0,
         weights: Vec::new(),
     });
-    let standard = || learn::<_, _>(&STANDARD_CLASS, &first, &learning, Standard::new);
-    let full = || learn::<_, _>(&FULL_CLASS, &first, &learning, Full::new);
-    let (standard, full) = rayon::join(standard, full);
+    let (standard, full) = rayon::join(
+        || -> Result<Vec<u8>> {
+            let mut model = Standard::new(&STANDARD_CLASS, TABLE_BITS, Some(&first), &budget)?;
+            learn(&mut model, &learning, Standard::forget_content)?;
+            weights::pack(model.learned())
+        },
+        || -> Result<Vec<u8>> {
+            let mut model = Full::new(&FULL_CLASS, TABLE_BITS, Some(&first), &budget)?;
+            learn(&mut model, &learning, Full::forget_content)?;
+            weights::pack(model.learned())
+        },
+    );
     let slots = slots::pack(&best_slots(&pieces, options.slots))?;
     let mut data = ModelData {
         record: Record {
@@ -236,7 +245,8 @@ impl ContextReader {
         let bits = PIECE_BYTES.ilog2();
         ContextReader {
             tracker: Tracker::new(),
-            matches: MIN_MATCHES
+            matches: STANDARD_CLASS
+                .min_matches
                 .iter()
                 .filter_map(|&min| MatchModel::new(min, bits, &budget).ok())
                 .collect(),
@@ -256,15 +266,8 @@ impl ContextReader {
     }
 }
 
-/// Lets models of a class learn from contents of several sizes; the weights.
-fn learn<const C: usize, const N: usize>(
-    class: &Class<C>,
-    prior: &Arc<Prior>,
-    pieces: &[&[u8]],
-    new: impl Fn(&Class<C>, u32, Option<&Arc<Prior>>, &Budget) -> Result<Model<C, N>>,
-) -> Result<Vec<u8>> {
-    let budget = Budget::new(Limits::unlimited());
-    let mut model = new(class, TABLE_BITS, Some(prior), &budget)?;
+/// Lets a model learn from contents of several sizes, each as the first.
+fn learn<M: ByteModel>(model: &mut M, pieces: &[&[u8]], forget: impl Fn(&mut M)) -> Result<()> {
     for (piece, size) in pieces.iter().zip(CONTENT_BYTES.iter().cycle()) {
         for content in piece.chunks(*size) {
             let mut cost = CostEstimator::new();
@@ -272,8 +275,8 @@ fn learn<const C: usize, const N: usize>(
                 model.code(&mut cost, byte)?;
                 model.advance(&content[..=i]);
             }
-            model.forget_content();
+            forget(model);
         }
     }
-    weights::pack(class, &mut model)
+    Ok(())
 }

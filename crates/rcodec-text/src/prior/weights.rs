@@ -2,12 +2,12 @@
 //! the weights of mixers, the corrections of the last stage.
 
 use super::numbers::{read_numbers, write_numbers};
-use crate::cm::class::Class;
+use crate::cm::Learned;
+use crate::cm::apm::{Apm, POINTS};
 use crate::cm::state::STATES;
-use crate::cm::{Learned, Model};
 use rcodec_bitstream::Cursor;
 use rcodec_core::Result;
-use rcodec_entropy::logistic::{Apm, Mixer, POINTS, squash, stretch};
+use rcodec_entropy::logistic::{Mixer, squash, stretch};
 use rcodec_entropy::{AdaptiveBit, BitModel, CountedBit};
 
 /// Distance of two probabilities that are told apart: 1/32 in the logistic
@@ -48,64 +48,55 @@ impl Numbers for Reader<'_> {
 /// Packs what a model has learned.
 ///
 /// # Errors
-/// [`Error::Limit`] for memory.
-pub(super) fn pack<const C: usize, const N: usize>(
-    class: &Class<C>,
-    model: &mut Model<C, N>,
-) -> Result<Vec<u8>> {
+/// None but for memory.
+pub(super) fn pack<const N: usize>(learned: Learned<'_, N>) -> Result<Vec<u8>> {
     let mut writer = Writer(Vec::new());
-    code(class, model, &mut writer)?;
+    code(learned, 0, &mut writer)?;
     Ok(writer.0)
 }
 
-/// Gives a fresh model what another has learned.
+/// Gives a fresh model what another has learned; its weight sets begin to
+/// learn at `primed_rate_q16`.
 ///
 /// # Errors
-/// [`Error::Malformed`] and [`Error::Truncated`].
-pub(super) fn unpack<const C: usize, const N: usize>(
-    class: &Class<C>,
-    model: &mut Model<C, N>,
+/// [`Error::Malformed`](rcodec_core::Error::Malformed) and
+/// [`Error::Truncated`](rcodec_core::Error::Truncated).
+pub(super) fn unpack<const N: usize>(
+    primed_rate_q16: u32,
+    learned: Learned<'_, N>,
     packed: &[u8],
 ) -> Result<()> {
     let mut reader = Reader(Cursor::new(packed, 0));
-    code(class, model, &mut reader)?;
+    code(learned, primed_rate_q16, &mut reader)?;
     reader.0.expect_end("bytes after the weights of a prior")
 }
 
 /// Both directions: the order of the lists.
-fn code<const C: usize, const N: usize, L: Numbers>(
-    class: &Class<C>,
-    model: &mut Model<C, N>,
+fn code<const N: usize, L: Numbers>(
+    learned: Learned<'_, N>,
+    primed_rate_q16: u32,
     lists: &mut L,
 ) -> Result<()> {
-    let Learned {
-        state_maps,
-        trusts,
-        order0,
-        mixers,
-        second,
-        apms,
-    } = model.learned();
     let mut bits = Vec::new();
-    for map in state_maps {
+    for map in learned.state_maps {
         for origin in map.as_chunks_mut::<256>().0 {
             let guesses = &STATES.guess_q16[..STATES.count];
             bits.extend(origin.iter_mut().zip(guesses.iter().map(|&g| u32::from(g))));
         }
     }
-    for trust in trusts {
-        bits.extend(trust.iter_mut().map(|bit| (bit, 1 << 15)));
-    }
+    let runs = learned.run_maps.iter_mut().flatten();
+    let trusts = learned.trusts.into_iter().flatten();
+    bits.extend(runs.chain(trusts).map(|bit| (bit, 1 << 15)));
     code_counted(lists, bits)?;
-    code_order0(lists, order0)?;
-    for mixer in mixers {
-        code_mixer(lists, mixer, class.primed_rate_q16)?;
+    code_order0(lists, learned.order0)?;
+    for mixer in learned.mixers {
+        code_mixer(lists, mixer, primed_rate_q16)?;
     }
-    for mixer in second {
-        code_mixer(lists, mixer, class.primed_rate_q16 / 2)?;
+    for mixer in &mut learned.refiner.second {
+        code_mixer(lists, mixer, primed_rate_q16 / 2)?;
     }
-    for apm in &mut apms[..APMS] {
-        code_apm(lists, apm)?;
+    for map in &mut learned.refiner.maps[..APMS] {
+        code_apm(lists, map)?;
     }
     Ok(())
 }
@@ -215,30 +206,36 @@ fn code_mixer<const N: usize, L: Numbers>(
     Ok(())
 }
 
-/// Contexts whose points have learned, and those points.
+/// Contexts that have learned, and their points.
 fn code_apm<L: Numbers>(lists: &mut L, apm: &mut Apm) -> Result<()> {
-    let fresh = Apm::new(1, 255).row(0);
-    let is_fresh = |row: &[(u32, u32); POINTS]| *row == fresh;
-    let contexts = apm.contexts();
-    let learned = (0..contexts).map(|context| i32::from(!is_fresh(&apm.row(context))));
-    let learned = lists.list(learned.collect())?;
-    let rows: Vec<usize> = (0..contexts).filter(|&c| learned[c] != 0).collect();
+    let fresh = apm.fresh();
+    let rows: Vec<_> = (0..apm.contexts())
+        .filter_map(|context| Some((context, apm.row(context)?)))
+        .collect();
+    let mut learned = vec![0; apm.contexts()];
+    rows.iter().for_each(|&(context, _)| learned[context] = 1);
+    let learned = lists.list(learned)?;
     let (mut steps, mut counts) = (Vec::new(), Vec::new());
-    for &context in &rows {
-        for ((p_q16, count), guess) in apm.row(context).into_iter().zip(fresh) {
-            steps.push(distance(p_q16, guess.0));
-            counts.push(log_of(count));
-        }
+    for (bit, guess) in rows.iter().flat_map(|(_, row)| row.iter().zip(&fresh)) {
+        steps.push(distance(bit.p1_q16(), guess.p1_q16()));
+        counts.push(log_of(bit.count()));
+    }
+    let points = POINTS * learned.iter().filter(|&&learned| learned != 0).count();
+    if L::READS {
+        steps = vec![0; points];
+        counts = vec![0; points];
     }
     let steps = lists.list(steps)?;
     let counts = lists.list(counts)?;
     if L::READS {
-        for (i, &context) in rows.iter().enumerate() {
-            let point = |j: usize| {
-                let count = count_of(counts[i * POINTS + j]).min(MAX_COUNT);
-                (moved(fresh[j].0, steps[i * POINTS + j]), count)
-            };
-            apm.set_row(context, &std::array::from_fn(point));
+        let mut pairs = steps.iter().zip(counts);
+        for (context, _) in learned.iter().enumerate().filter(|&(_, &l)| l != 0) {
+            let row = std::array::from_fn(|j| {
+                let (steps, count) = pairs.next().unwrap_or((&0, 0));
+                let guess_q16 = fresh[j].p1_q16();
+                CountedBit::with_p1_q16(moved(guess_q16, *steps), count_of(count).min(MAX_COUNT))
+            });
+            apm.set_row(context, &row);
         }
     }
     Ok(())
