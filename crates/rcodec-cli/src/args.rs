@@ -108,6 +108,10 @@ pub(crate) struct EncodeArgs {
     /// The learned model (see `rcodec models`) [default: the codec's choice]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// A prior for text, made by `rcodec-train prior`; decoding needs it, too
+    /// [default: the shipped one that fits]
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub(crate) prior: Option<PathBuf>,
     /// 1 (fast) to 9 (small)
     #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) effort: u8,
@@ -161,6 +165,9 @@ pub(crate) struct LimitArgs {
     /// The dictionary the files were encoded with
     #[arg(long, value_name = "FILE")]
     pub(crate) dict: Option<PathBuf>,
+    /// The prior the files were encoded with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prior: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

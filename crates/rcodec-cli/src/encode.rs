@@ -3,7 +3,7 @@
 use crate::args::EncodeArgs;
 use crate::exit::{Failure, Outcome};
 use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
-use crate::limits::load_dictionary;
+use crate::limits::{add_prior, load_dictionary};
 use crate::output::{PendingFile, Target, check_stdout, several};
 use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
@@ -59,6 +59,7 @@ struct Job<'a> {
     effort: Effort,
     options: Vec<(String, i64)>,
     model: Option<ModelId>,
+    prior: Option<ModelId>,
     dictionary: Vec<u8>,
 }
 
@@ -127,6 +128,7 @@ impl<'a> Job<'a> {
                 }
                 None => None,
             },
+            prior: add_prior(args.prior.as_deref())?,
             dictionary: load_dictionary(args.dict.as_deref())?,
         })
     }
@@ -258,7 +260,10 @@ impl<'a> Job<'a> {
             threads: rayon::current_num_threads(),
             dictionary: &self.dictionary,
             options: &self.options,
-            model: self.model,
+            model: match choice.codec.info().id {
+                CodecId::TEXT => self.prior.or(self.model),
+                _ => self.model,
+            },
             budget: Budget::new(Limits::unlimited()),
             progress: progress.as_ref(),
         };

@@ -22,8 +22,11 @@ type Point = CountedBit<255>;
 
 /// What a prediction was really worth, in each context.
 pub(crate) struct Apm {
-    /// For each context its points, exclusive-or what they begin with.
-    rows: Vec<[u32; POINTS]>,
+    /// For each context its points, exclusive-or what they begin with; the
+    /// first row stands at `first`, where a cache line begins.
+    points: Vec<u32>,
+    first: usize,
+    mask: usize,
     fresh: [u32; POINTS],
     context: usize,
     low_point: usize,
@@ -33,15 +36,20 @@ pub(crate) struct Apm {
 impl Apm {
     /// A map of `contexts`, a power of two, that begins as the identity.
     pub(crate) fn new(contexts: usize, budget: &Budget) -> Result<Self> {
-        let reservation = budget.reserve_for::<[u32; POINTS]>(contexts as u64)?;
+        let contexts = contexts.next_power_of_two();
+        let count = (contexts + 1) * POINTS;
+        let reservation = budget.reserve_for::<u32>(count as u64)?;
         // Zeros from the system, not written by us: pages come with use.
-        let rows = vec![[0u32; POINTS]; contexts.next_power_of_two()];
+        let points = vec![0u32; count];
+        let first = points.as_ptr().align_offset(4 * POINTS).min(POINTS);
         let fresh = std::array::from_fn(|j| {
             let x_q8 = j as i32 * STEP_Q8 as i32 - MIDDLE_Q8;
             Point::with_p1_q16(squash(x_q8), FIRST_COUNT).to_bits()
         });
         Ok(Apm {
-            rows,
+            points,
+            first,
+            mask: contexts - 1,
             fresh,
             context: 0,
             low_point: 0,
@@ -51,7 +59,21 @@ impl Apm {
 
     /// The number of contexts.
     pub(crate) fn contexts(&self) -> usize {
-        self.rows.len()
+        self.mask + 1
+    }
+
+    #[inline(always)]
+    fn points_of(&self, context: usize) -> &[u32; POINTS] {
+        let at = self.first + (context & self.mask) * POINTS;
+        self.points[at..].first_chunk().expect("a row of padding")
+    }
+
+    #[inline(always)]
+    fn points_of_mut(&mut self, context: usize) -> &mut [u32; POINTS] {
+        let at = self.first + (context & self.mask) * POINTS;
+        self.points[at..]
+            .first_chunk_mut()
+            .expect("a row of padding")
     }
 
     /// The points of a new row.
@@ -61,7 +83,7 @@ impl Apm {
 
     /// The points of a context; `None` if they have learned nothing.
     pub(crate) fn row(&self, context: usize) -> Option<[Point; POINTS]> {
-        let row = &self.rows[context & (self.rows.len() - 1)];
+        let row = self.points_of(context);
         if row.iter().all(|&point| point == 0) {
             return None;
         }
@@ -72,16 +94,16 @@ impl Apm {
 
     /// Gives a context what another map had learned.
     pub(crate) fn set_row(&mut self, context: usize, points: &[Point; POINTS]) {
-        let context = context & (self.rows.len() - 1);
-        self.rows[context] = std::array::from_fn(|j| points[j].to_bits() ^ self.fresh[j]);
+        let fresh = self.fresh;
+        *self.points_of_mut(context) = std::array::from_fn(|j| points[j].to_bits() ^ fresh[j]);
     }
 
     /// Chooses the context of the next bit and asks the cache for its row: an
     /// ordinary load, whose result is to be thrown away.
     #[inline(always)]
     pub(crate) fn select(&mut self, context: usize) -> u32 {
-        self.context = context & (self.rows.len() - 1);
-        let row = &self.rows[self.context];
+        self.context = context & self.mask;
+        let row = self.points_of(context);
         row[0] ^ row[POINTS / 2]
     }
 
@@ -93,7 +115,7 @@ impl Apm {
         let low_point = (position / STEP_Q8) as usize;
         let weight = position % STEP_Q8;
         self.low_point = low_point;
-        let row = &self.rows[self.context];
+        let row = self.points_of(self.context);
         let p_q22 = |j: usize| (row[j] ^ self.fresh[j]) >> 10;
         let (low, high) = (p_q22(low_point), p_q22(low_point + 1));
         // 22 bits times 182 stay below 2^30.
@@ -104,11 +126,13 @@ impl Apm {
     /// Learns the bit that came after the last [`refine`](Self::refine).
     #[inline(always)]
     pub(crate) fn update(&mut self, bit: bool) {
-        let row = &mut self.rows[self.context];
-        for j in self.low_point..self.low_point + 2 {
-            let mut point = Point::from_bits(row[j] ^ self.fresh[j]);
-            point.update(bit);
-            row[j] = point.to_bits() ^ self.fresh[j];
+        let low = self.low_point;
+        let fresh = [self.fresh[low], self.fresh[low + 1]];
+        let row = self.points_of_mut(self.context);
+        for (point, fresh) in row[low..].iter_mut().zip(fresh) {
+            let mut learned = Point::from_bits(*point ^ fresh);
+            learned.update(bit);
+            *point = learned.to_bits() ^ fresh;
         }
     }
 }

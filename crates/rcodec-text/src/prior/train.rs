@@ -44,6 +44,8 @@ pub struct PriorOptions {
     pub slots: usize,
     /// Licences of the texts and of the prior.
     pub licence: String,
+    /// Hash of the texts, hexadecimal.
+    pub data_hash: String,
     /// Anything else worth recording.
     pub notes: String,
 }
@@ -55,6 +57,7 @@ impl Default for PriorOptions {
             version: 1,
             slots: 600_000,
             licence: String::new(),
+            data_hash: String::new(),
             notes: String::new(),
         }
     }
@@ -107,6 +110,7 @@ pub fn train_prior(texts: &[Vec<u8>], options: &PriorOptions) -> Result<ModelDat
             variant: options.variant.clone(),
             version: options.version,
             licence: options.licence.clone(),
+            data_hash: options.data_hash.clone(),
             notes: options.notes.clone(),
             steps: pieces.len() as u64,
             device: "cpu".to_owned(),
@@ -185,6 +189,25 @@ fn best_slots(pieces: &[&[u8]], count: usize) -> Vec<Entry> {
     kept
 }
 
+/// Counts that a prior tells apart; larger ones are those of the next lower.
+const KEPT_COUNTS: [u8; 12] = [0, 1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40];
+
+/// For each state one of few that stands for it in a prior.
+fn coarse_states() -> Vec<u8> {
+    let kept = |count: u8| {
+        let lower = KEPT_COUNTS.iter().rev().find(|&&kept| kept <= count);
+        lower.copied().unwrap_or(0)
+    };
+    let states = &STATES.counts[..STATES.count];
+    let stands_for = |&counts: &[u8; 2]| {
+        // Its own, where no state has the kept counts.
+        let wanted = counts.map(kept);
+        let with = |counts| states.iter().position(|&c| c == counts);
+        with(wanted).or(with(counts)).unwrap_or(0) as u8
+    };
+    states.iter().map(stands_for).collect()
+}
+
 /// What a kind of context sees in all pieces.
 fn slots_of(pieces: &[&[u8]], kind: Kind) -> Vec<(u16, Entry)> {
     let mut seen: HashMap<(u32, u16), Counted> = HashMap::new();
@@ -209,13 +232,14 @@ fn slots_of(pieces: &[&[u8]], kind: Kind) -> Vec<(u16, Entry)> {
             reader.advance(&piece[..=i]);
         }
     }
+    let coarse = coarse_states();
     let often = seen.into_iter().filter(|(_, c)| c.pieces >= MIN_PIECES);
     often
         .map(|((line, check), counted)| {
             let entry = Entry {
                 line: line as usize,
                 check,
-                slot: counted.slot,
+                slot: Slot(counted.slot.0.map(|state| coarse[usize::from(state)])),
             };
             (counted.pieces, entry)
         })

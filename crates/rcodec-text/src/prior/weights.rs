@@ -209,7 +209,9 @@ fn code_mixer<const N: usize, L: Numbers>(
 /// Contexts that have learned, and their points.
 fn code_apm<L: Numbers>(lists: &mut L, apm: &mut Apm) -> Result<()> {
     let fresh = apm.fresh();
-    let rows: Vec<_> = (0..apm.contexts())
+    // A fresh map has none.
+    let contexts = if L::READS { 0 } else { apm.contexts() };
+    let rows: Vec<_> = (0..contexts)
         .filter_map(|context| Some((context, apm.row(context)?)))
         .collect();
     let mut learned = vec![0; apm.contexts()];
