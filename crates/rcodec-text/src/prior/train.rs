@@ -11,13 +11,14 @@ use crate::cm::class::{FULL_CLASS, Full, STANDARD_CLASS, Standard};
 use crate::cm::contexts::{Kind, Tracker};
 use crate::cm::matching::MatchModel;
 use crate::cm::state::STATES;
-use crate::cm::table::{SLOTS, Slot, prior_place};
+use crate::cm::table::{PRIOR_CHECKS, SLOTS, Slot, prior_place};
 use crate::cm::{ByteModel, salted};
 use rayon::prelude::*;
 use rcodec_core::{Budget, Error, Limits, ModelId, Result};
 use rcodec_entropy::CostEstimator;
 use rcodec_model::{ModelData, ModelTensor, Record, TensorData};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Texts are cut into pieces; how many of them a context comes up in says
@@ -82,13 +83,10 @@ pub fn train_prior(texts: &[Vec<u8>], options: &PriorOptions) -> Result<ModelDat
         .partition(|(i, _)| i % WEIGHTS_SHARE == 0);
     let (learning, counted) = (without_numbers(learning), without_numbers(counted));
     let budget = Budget::new(Limits::unlimited());
+    let [slots_of_counted, slots] = best_slots([&counted, &learning], options.slots);
     let first = Arc::new(Prior {
         id: ModelId([0; 8]),
-        slots: slots::unpack(
-            &slots::pack(&best_slots(&counted, options.slots))?,
-            &budget,
-        )?
-        .0,
+        slots: slots::unpack(&slots::pack(&slots_of_counted)?, &budget)?.0,
         weights: Vec::new(),
     });
     let (standard, full) = rayon::join(
@@ -103,7 +101,7 @@ pub fn train_prior(texts: &[Vec<u8>], options: &PriorOptions) -> Result<ModelDat
             weights::pack(model.learned())
         },
     );
-    let slots = slots::pack(&best_slots(&pieces, options.slots))?;
+    let slots = slots::pack(&slots)?;
     let mut data = ModelData {
         record: Record {
             family: FAMILY.to_owned(),
@@ -156,22 +154,33 @@ struct Counted {
     pieces: u16,
 }
 
+/// Slots, each with the number of pieces that its context came up in.
+type Ranked = Vec<(u16, Entry)>;
+
 /// The slots of contexts that came up in the most pieces, at most `count`, in
-/// the order in which they are packed.
-fn best_slots(pieces: &[&[u8]], count: usize) -> Vec<Entry> {
+/// the order in which they are packed: of the first pieces, and of all.
+fn best_slots(pieces: [&[&[u8]]; 2], count: usize) -> [Vec<Entry>; 2] {
     let kinds = crate::cm::class::FULL;
-    let of_kinds: Vec<Vec<(u16, Entry)>> = kinds
+    let of_kinds: Vec<[Ranked; 2]> = kinds
         .par_iter()
         .map(|&kind| slots_of(pieces, kind))
         .collect();
-    let mut all: Vec<(u16, Entry)> = of_kinds.into_iter().flatten().collect();
+    let (mut of_first, mut of_all) = (Vec::new(), Vec::new());
+    for [first, all] in of_kinds {
+        of_first.extend(first);
+        of_all.extend(all);
+    }
+    [of_first, of_all].map(|ranked| best(ranked, count))
+}
+
+fn best(mut all: Ranked, count: usize) -> Vec<Entry> {
     // The best first; hashes decide between equals, the same on every machine.
     let rank = |(pieces, entry): &(u16, Entry)| {
         let seen = STATES.total[usize::from(entry.slot.0[1])];
         let place = (entry.line, entry.check, entry.slot.0);
         (u16::MAX - pieces, u8::MAX - seen, place)
     };
-    all.sort_by_key(rank);
+    all.sort_unstable_by_key(rank);
     let mut free = vec![SLOTS as u8; 1 << crate::cm::table::PRIOR_BITS];
     let mut kept: Vec<Entry> = Vec::new();
     for (_, entry) in all {
@@ -208,37 +217,73 @@ fn coarse_states() -> Vec<u8> {
     states.iter().map(stands_for).collect()
 }
 
-/// What a kind of context sees in all pieces.
-fn slots_of(pieces: &[&[u8]], kind: Kind) -> Vec<(u16, Entry)> {
-    let mut seen: HashMap<(u32, u16), Counted> = HashMap::new();
-    for (number, piece) in (0u32..).zip(pieces) {
-        let mut reader = ContextReader::new();
-        for (i, &byte) in piece.iter().enumerate() {
-            let hash = salted(reader.context(kind, i), kind);
-            for half in [1, u32::from(byte >> 4) | 16] {
-                let (line, check) = prior_place(hash, half);
-                let bits = if half == 1 { byte >> 4 } else { byte & 15 };
-                let counted = seen.entry((line as u32, check)).or_insert(Counted {
-                    slot: Slot::default(),
-                    last_piece: u32::MAX,
-                    pieces: 0,
-                });
-                if counted.last_piece != number {
-                    counted.last_piece = number;
-                    counted.pieces = counted.pieces.saturating_add(1);
-                }
-                teach(&mut counted.slot, bits);
-            }
-            reader.advance(&piece[..=i]);
-        }
+/// Spreads keys that are hashes already.
+#[derive(Clone, Copy, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
     }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
+    }
+
+    fn write_u32(&mut self, key: u32) {
+        self.0 = (self.0 ^ u64::from(key)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// Slots by line and check.
+type Seen = HashMap<u32, Counted, BuildHasherDefault<KeyHasher>>;
+
+/// What a kind of context sees in the first pieces, and in all.
+fn slots_of(pieces: [&[&[u8]]; 2], kind: Kind) -> [Ranked; 2] {
+    let mut seen = Seen::default();
+    let mut number = 0;
+    pieces.map(|pieces| {
+        for piece in pieces {
+            count(&mut seen, piece, number, kind);
+            number += 1;
+        }
+        ranked(&seen)
+    })
+}
+
+/// Shows a piece to the slots of a kind of context.
+fn count(seen: &mut Seen, piece: &[u8], number: u32, kind: Kind) {
+    let mut reader = ContextReader::new();
+    for (i, &byte) in piece.iter().enumerate() {
+        let hash = salted(reader.context(kind, i), kind);
+        for half in [1, u32::from(byte >> 4) | 16] {
+            let (line, check) = prior_place(hash, half);
+            let bits = if half == 1 { byte >> 4 } else { byte & 15 };
+            let key = line as u32 * PRIOR_CHECKS + u32::from(check);
+            let counted = seen.entry(key).or_insert(Counted {
+                slot: Slot::default(),
+                last_piece: u32::MAX,
+                pieces: 0,
+            });
+            if counted.last_piece != number {
+                counted.last_piece = number;
+                counted.pieces = counted.pieces.saturating_add(1);
+            }
+            teach(&mut counted.slot, bits);
+        }
+        reader.advance(&piece[..=i]);
+    }
+}
+
+/// Those that came up often enough.
+fn ranked(seen: &Seen) -> Ranked {
     let coarse = coarse_states();
-    let often = seen.into_iter().filter(|(_, c)| c.pieces >= MIN_PIECES);
+    let often = seen.iter().filter(|(_, c)| c.pieces >= MIN_PIECES);
     often
-        .map(|((line, check), counted)| {
+        .map(|(&key, counted)| {
             let entry = Entry {
-                line: line as usize,
-                check,
+                line: (key / PRIOR_CHECKS) as usize,
+                check: (key % PRIOR_CHECKS) as u16,
                 slot: Slot(counted.slot.0.map(|state| coarse[usize::from(state)])),
             };
             (counted.pieces, entry)
