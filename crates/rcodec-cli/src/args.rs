@@ -139,6 +139,12 @@ pub(crate) struct EncodeArgs {
     /// Do not decode the result for a check
     #[arg(long, conflicts_with = "remove_source")]
     pub(crate) no_verify: bool,
+    /// The codec text: memory to keep to, about, such as 64M, for each thread
+    #[arg(long, value_name = "SIZE", value_parser = crate::limits::parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// The codec text on a pipe: after so many seconds write what has come
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) flush_interval: Option<u64>,
     /// A dictionary from `rcodec dict train`; decoding needs it too
     #[arg(long, value_name = "FILE")]
     pub(crate) dict: Option<PathBuf>,

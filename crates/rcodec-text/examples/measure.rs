@@ -108,7 +108,10 @@ fn main() -> Result<()> {
         let start = ProcessTime::now();
         let mut decoding = 0.0;
         if decodes {
-            assert!(decode(&mut blocks, model)? == content, "{arg}: not what went in");
+            assert!(
+                decode(&mut blocks, model)? == content,
+                "{arg}: not what went in"
+            );
             decoding = start.elapsed().as_secs_f64();
         }
         let kb = content.len() as f64 / 1000.0;

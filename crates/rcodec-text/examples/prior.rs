@@ -12,7 +12,13 @@ fn main() -> Result<()> {
         return Err(Error::parameter("OUT.rcm VARIANT SLOTS FILE…"));
     };
     let texts: Vec<Vec<u8>> = files.iter().map(std::fs::read).collect::<Result<_, _>>()?;
+    let mut hasher = blake3::Hasher::new();
+    for text in &texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
     let options = PriorOptions {
+        data_hash: hasher.finalize().to_hex().to_string(),
         variant: variant.clone(),
         slots: slots.parse().unwrap_or(600_000),
         ..PriorOptions::default()

@@ -68,9 +68,7 @@ pub(crate) fn compress(
     let head = Head {
         class: settings.class,
         snapshot: chosen.as_ref().map_or(0, |chosen| chosen.0),
-        table_bits: settings
-            .table_bits
-            .unwrap_or(settings.class.table_bits(content.len())),
+        table_bits: settings.table_bits(content.len()),
         content_bytes: content.len(),
     };
     let prior = chosen.as_ref().map(|(_, in_use)| &in_use.prior);
@@ -105,7 +103,7 @@ fn choose_prior(content: &[u8], settings: &Settings, budget: &Budget) -> Result<
     let (number, id) = match settings.priors {
         Priors::None => return Ok(None),
         Priors::One { number, id } => (number, id),
-        Priors::Shipped => match prior::best_shipped(&sample, budget) {
+        Priors::Shipped => match prior::best_shipped(&sample) {
             Some(best) => best,
             None => return Ok(None),
         },

@@ -8,7 +8,8 @@ use crate::prior::Prior;
 use crate::units::{PieceBuffer, UNIT_BYTES};
 use rayon::prelude::*;
 use rcodec_core::{
-    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, ModelId, Progress, Reservation, Result,
+    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, ModelId, Progress,
+    Reservation, Result,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,7 +96,8 @@ impl<'a> TextDecoder<'a> {
             .into_par_iter()
             .zip(&blocks)
             .map(|(form, block)| {
-                block::decompress(form?, own_prior, budget, &tick).map_err(|e| e.offset_by(block.at))
+                block::decompress(form?, own_prior, budget, &tick)
+                    .map_err(|e| e.offset_by(block.at))
             })
             .collect();
         self.ready.extend(contents);

@@ -39,10 +39,7 @@ impl<'a> TextEncoder<'a> {
         let head = Head {
             class,
             snapshot: 0,
-            table_bits: self
-                .settings
-                .table_bits
-                .unwrap_or(class.table_bits(piece_bytes)),
+            table_bits: self.settings.table_bits(piece_bytes),
             content_bytes: piece_bytes,
         };
         block::model_bytes(&head) + block::prior_bytes(class, piece_bytes) + piece_bytes as u64
@@ -58,7 +55,7 @@ impl<'a> TextEncoder<'a> {
     }
 
     /// Compresses all the pieces collected and writes them.
-    fn flush(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
+    fn write_pieces(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
         let mut rest = self.pieces.as_slice();
         while !rest.is_empty() {
             let mut count = rest.len();
@@ -117,14 +114,18 @@ impl Encoder for TextEncoder<'_> {
             if let Some(piece) = self.pieces.last_mut() {
                 piece.take_from(&mut input, &self.budget)?;
                 if piece.is_full() && !self.has_room_for_another() {
-                    self.flush(sink)?;
+                    self.write_pieces(sink)?;
                 }
             }
         }
         Ok(())
     }
 
+    fn flush(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
+        self.write_pieces(sink)
+    }
+
     fn finish(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
-        self.flush(sink)
+        self.write_pieces(sink)
     }
 }

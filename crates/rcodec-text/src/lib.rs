@@ -50,6 +50,7 @@ use rcodec_core::{
 /// |---|---|---|
 /// | `table_bits` | 8…24 | size of the model's hash table: a power of two of lines of 64 bytes |
 /// | `block_kib` | 1…65536 | KiB in a block |
+/// | `memory_mib` | 16…65536 | MiB that a model takes, about: limits table and block |
 /// | `prior` | 0… | number of the shipped prior to begin with; 0 for none |
 ///
 /// Without the option `prior`, and without [`EncodeContext::model`] (the id of

@@ -131,8 +131,8 @@ pub(crate) struct Tracker {
 }
 
 fn slot_of(value: u32, partial: u32) -> usize {
-    (value.wrapping_mul(0x9e37_79b1) ^ partial.wrapping_mul(0x2c1b_3c6d))
-        .wrapping_mul(0x85eb_ca6b) as usize
+    (value.wrapping_mul(0x9e37_79b1) ^ partial.wrapping_mul(0x2c1b_3c6d)).wrapping_mul(0x85eb_ca6b)
+        as usize
         >> 12
 }
 

@@ -67,22 +67,25 @@ pub(crate) fn forget() {
 
 /// Number and id of the shipped prior that fits best, by its signature; `None`
 /// if there is none in reach.
-pub(crate) fn best_shipped(sample: &[u8], budget: &Budget) -> Option<(u8, ModelId)> {
-    let registry = Registry::from_env();
-    let mut best: Option<(u64, (u8, ModelId))> = None;
-    for (number, &id) in (1u8..).zip(SHIPPED) {
-        let cost = registry
-            .load(id, budget)
-            .ok()
-            .and_then(|file| signature::cost(&file, sample));
-        if let Some(cost) = cost
-            && best.is_none_or(|(least, _)| cost < least)
-        {
-            best = Some((cost, (number, id)));
-        }
-    }
-    best.map(|(_, prior)| prior)
+pub(crate) fn best_shipped(sample: &[u8]) -> Option<(u8, ModelId)> {
+    let mut kept = SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner);
+    let signatures = kept.get_or_insert_with(|| {
+        let registry = Registry::from_env();
+        let budget = Budget::new(Limits::default());
+        let load = |&id| signature::of_file(&registry.load(id, &budget).ok()?);
+        SHIPPED.iter().map(load).collect()
+    });
+    let costs = signatures.iter().zip((1u8..).zip(SHIPPED));
+    costs
+        .filter_map(|(signature, (number, &id))| {
+            Some((signature::cost(signature.as_ref()?, sample), number, id))
+        })
+        .min_by_key(|&(cost, ..)| cost)
+        .map(|(_, number, id)| (number, id))
 }
+
+/// The signatures of the shipped priors, those in reach.
+static SIGNATURES: Mutex<Option<Vec<Option<Vec<u8>>>>> = Mutex::new(None);
 
 impl Prior {
     /// Memory that a prior takes, about, in bytes.

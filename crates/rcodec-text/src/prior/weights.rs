@@ -10,13 +10,16 @@ use rcodec_core::Result;
 use rcodec_entropy::logistic::{Mixer, squash, stretch};
 use rcodec_entropy::{AdaptiveBit, BitModel, CountedBit};
 
-/// Distance of two probabilities that are told apart: 1/32 in the logistic
+/// Distance of two probabilities that are told apart: 1/16 in the logistic
 /// domain.
-const STEP_Q8: i32 = 8;
+const STEP_Q8: i32 = 16;
 /// Bits of a weight below its Q12 that are not kept.
-const WEIGHT_SHIFT: u32 = 4;
+const WEIGHT_SHIFT: u32 = 5;
 /// Maps that are kept: the others have too many contexts.
 const APMS: usize = 2;
+
+/// A context of a map that has seen fewer bits at every point is not kept.
+const MIN_COUNT: u32 = 20;
 
 /// A list of numbers that is written, or read.
 trait Numbers {
@@ -123,10 +126,7 @@ fn moved(guess_q16: u32, steps: i32) -> u32 {
     squash(stretch(guess_q16) + STEP_Q8 * steps.clamp(-2000, 2000))
 }
 
-fn code_counted<L: Numbers>(
-    lists: &mut L,
-    bits: Vec<(&mut CountedBit<1023>, u32)>,
-) -> Result<()> {
+fn code_counted<L: Numbers>(lists: &mut L, bits: Vec<(&mut CountedBit<1023>, u32)>) -> Result<()> {
     let steps = bits
         .iter()
         .map(|(bit, guess)| distance(bit.p1_q16(), *guess));
@@ -161,7 +161,7 @@ fn coarse(weight_q12: i16) -> i32 {
     (i32::from(weight_q12) + (1 << (WEIGHT_SHIFT - 1))) >> WEIGHT_SHIFT
 }
 
-/// Sets that have learned at all, the mean of their weights, and how they
+/// Sets that have learned enough, the mean of their weights, and how they
 /// differ from it. Sets that have not take the mean.
 fn code_mixer<const N: usize, L: Numbers>(
     lists: &mut L,
@@ -171,7 +171,7 @@ fn code_mixer<const N: usize, L: Numbers>(
     // A set that never learned has the highest rate.
     let fresh_rate = (0..mixer.sets()).map(|set| mixer.rate_q16(set)).max();
     let fresh_rate_q16 = fresh_rate.unwrap_or(0);
-    let has_learned = |set| mixer.rate_q16(set) + fresh_rate_q16 / 64 < fresh_rate_q16;
+    let has_learned = |set| mixer.rate_q16(set) + fresh_rate_q16 / 16 < fresh_rate_q16;
     let learned = (0..mixer.sets()).map(|set| i32::from(has_learned(set)));
     let learned = lists.list(learned.collect())?;
     let sets: Vec<usize> = (0..mixer.sets()).filter(|&set| learned[set] != 0).collect();
@@ -213,6 +213,7 @@ fn code_apm<L: Numbers>(lists: &mut L, apm: &mut Apm) -> Result<()> {
     let contexts = if L::READS { 0 } else { apm.contexts() };
     let rows: Vec<_> = (0..contexts)
         .filter_map(|context| Some((context, apm.row(context)?)))
+        .filter(|(_, row)| row.iter().any(|point| point.count() >= MIN_COUNT))
         .collect();
     let mut learned = vec![0; apm.contexts()];
     rows.iter().for_each(|&(context, _)| learned[context] = 1);
