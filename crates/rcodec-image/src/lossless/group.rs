@@ -5,7 +5,7 @@
 //! | byte | mode | then |
 //! |---|---|---|
 //! | 0 | stored | every sample in as many bits as it has, most significant first |
-//! | 1 | photo | the channels' value maps, then the samples |
+//! | 1 | photo | the channels' value maps, then a stream for each channel |
 //! | 2 | palette | the channels' value maps, the palette, then the indices |
 //! | 3 | fast | the channels' value maps, then residuals |
 //! | 4 | photo, large models | as photo |
@@ -71,14 +71,19 @@ impl GroupShape {
 
     /// About what encoding a group of `samples` takes.
     pub(crate) fn encode_bytes(&self, samples: u64) -> u64 {
-        // Interleaved, planes, mapped planes, a coder's own copy, two
-        // payloads; and the coder's tables.
-        samples.saturating_mul(16).saturating_add(TABLE_BYTES)
+        // Interleaved, planes, mapped planes, two payloads, and what decoding
+        // takes.
+        let own = samples.saturating_mul(14);
+        own.saturating_add(self.decode_bytes(samples))
     }
 
     /// About what decoding a group of `samples` takes.
     fn decode_bytes(&self, samples: u64) -> u64 {
-        samples.saturating_mul(8).saturating_add(TABLE_BYTES)
+        // Interleaved, planes, the photo modes' fields and rows on their way;
+        // and tables.
+        let columns = (self.row_samples() as u64).saturating_mul(photo::COLUMN_BYTES);
+        let samples = samples.saturating_mul(16).saturating_add(columns);
+        samples.saturating_add(TABLE_BYTES)
     }
 }
 
@@ -154,19 +159,31 @@ fn encode_coded(
         map.to_ranks(plane);
         maps.push(map);
     }
-    match mode {
+    let body = match mode {
         MODE_PALETTE => {
             if palette::encode(&mut coder, &mapped, &maps)?.is_none() {
                 return Ok(None);
             }
+            coder.finish()
         }
-        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps, progress)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut mapped, &maps, Level::Large, progress)?,
-        _ => photo::code(&mut coder, &mut mapped, &maps, Level::Normal, progress)?,
-    }
+        MODE_FAST => {
+            fast::code(&mut coder, &mut mapped, &maps, progress)?;
+            coder.finish()
+        }
+        _ => photo::encode(coder, &mut mapped, &maps, level_of(mode), progress)?,
+    };
     let mut payload = vec![mode];
-    payload.extend(coder.finish());
+    payload.extend(body);
     Ok(Some(payload))
+}
+
+/// The level of a photo mode.
+fn level_of(mode: u8) -> Level {
+    if mode == MODE_PHOTO_LARGE {
+        Level::Large
+    } else {
+        Level::Normal
+    }
 }
 
 /// The samples of a group of `rows` rows. Offsets in errors are those of the
@@ -223,19 +240,23 @@ fn decode_coded(
     mode: u8,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Planes> {
-    let mut coder = RangeBitDecoder::new(body);
-    let mut maps = Vec::new();
-    for _ in 0..shape.channels {
-        maps.push(ValueMap::empty().code(&mut coder, shape.bits)?);
-    }
+    let read_maps = |coder: &mut RangeBitDecoder<'_>| {
+        let maps = (0..shape.channels).map(|_| ValueMap::empty().code(coder, shape.bits));
+        maps.collect::<Result<Vec<ValueMap>>>()
+    };
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
-    match mode {
-        MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
-        MODE_FAST => fast::code(&mut coder, &mut planes, &maps, progress)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut planes, &maps, Level::Large, progress)?,
-        _ => photo::code(&mut coder, &mut planes, &maps, Level::Normal, progress)?,
-    }
-    coder.finish()?;
+    let maps = if matches!(mode, MODE_PALETTE | MODE_FAST) {
+        let mut coder = RangeBitDecoder::new(body);
+        let maps = read_maps(&mut coder)?;
+        match mode {
+            MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
+            _ => fast::code(&mut coder, &mut planes, &maps, progress)?,
+        }
+        coder.finish()?;
+        maps
+    } else {
+        photo::decode(body, &mut planes, level_of(mode), progress, read_maps)?
+    };
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {
         map.to_values(plane);
     }
