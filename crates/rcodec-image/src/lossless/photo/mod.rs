@@ -14,7 +14,7 @@ mod contexts;
 mod experts;
 mod field;
 mod node;
-mod ols;
+pub(crate) mod ols;
 mod seen;
 mod tree;
 
