@@ -13,6 +13,9 @@ const SAMPLE_PIXELS: usize = 40_000;
 /// Pieces of the sample.
 const SAMPLE_BANDS: usize = 3;
 
+/// When so many of a hundred blocks came before, the whole is coded by both.
+const AGAIN_PERCENT: usize = 40;
+
 /// The modes to try, in the order of preference.
 ///
 /// # Errors
@@ -33,10 +36,12 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
         // Where pixels do not fit into symbols, the other one applies.
         return Ok(first_that_applies(vec![MODE_GRAPHICS, other], planes));
     }
-    if repeated < photo_below {
+    // Samples would not show what is repeated from far away.
+    let repeats_afar = again_percent(planes) >= AGAIN_PERCENT;
+    if repeated < photo_below && !repeats_afar {
         return Ok(vec![other]);
     }
-    if planes.pixels() <= SAMPLE_PIXELS {
+    if planes.pixels() <= SAMPLE_PIXELS || repeats_afar {
         return Ok(vec![MODE_GRAPHICS, other]);
     }
     let sample = sample_of(planes);
@@ -84,6 +89,41 @@ fn repeated_percent(planes: &Planes) -> usize {
         }
     }
     100 * repeated / pixels.max(1)
+}
+
+/// How many of a hundred blocks of 4x2 pixels that are not of one colour stood
+/// somewhere before.
+fn again_percent(planes: &Planes) -> usize {
+    let width = planes.width;
+    let mut seen = vec![0u32; 1 << 18];
+    let (mut again, mut blocks) = (0usize, 0usize);
+    for y in 1..planes.rows {
+        for x in 3..width {
+            let at = y * width + x;
+            let mut hash = 0x9e37_79b1u32;
+            let mut flat = true;
+            for plane in &planes.channels {
+                let (here, above) = (&plane[at - 3..=at], &plane[at - width - 3..=at - width]);
+                flat &= here.iter().chain(above).all(|&sample| sample == here[0]);
+                for &sample in here.iter().chain(above) {
+                    hash = (hash.rotate_left(5) ^ u32::from(sample)).wrapping_mul(0x2c1b_3c6d);
+                }
+            }
+            // One block in 16, the same wherever it stands.
+            if flat || hash >> 28 != 0 {
+                continue;
+            }
+            let check = hash | 1;
+            let slot = &mut seen[(hash.wrapping_mul(0x85eb_ca77) >> 14) as usize];
+            blocks += 1;
+            again += usize::from(*slot == check);
+            *slot = check;
+        }
+    }
+    if blocks < 64 {
+        return 0;
+    }
+    100 * again / blocks
 }
 
 /// Some rows from several places of a group.
