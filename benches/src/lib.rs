@@ -7,11 +7,15 @@
 //! their own, in `rcodec-fixed` and `rcodec-entropy`. What a codec gains on real
 //! files, and beside other programs, is what `rcodec bench` is for.
 
+pub mod counts;
+
 use rcodec::{
     AudioHeader, Codec, DecodeContext, Effort, EncodeContext, Media, MediaHeader, MediaKind, Rate,
     Result, SampleFormat,
 };
-use rcodec_datasets::{json_lines, landscape, music, prose, screen};
+use rcodec_datasets::{Picture, json_lines, landscape, music, prose, screen};
+use std::ops::Deref;
+use std::sync::LazyLock;
 
 /// Efforts that are measured.
 pub const EFFORTS: [u8; 3] = [1, 5, 9];
@@ -19,54 +23,78 @@ pub const EFFORTS: [u8; 3] = [1, 5, 9];
 /// Qualities of lossy codecs that are measured.
 pub const QUALITIES: [u8; 2] = [30, 75];
 
-/// Media to encode.
+/// Media to encode, made when first asked for.
 pub struct Input {
     /// Its name in reports.
     pub name: &'static str,
-    /// Its header.
+    /// Its kind.
+    pub kind: MediaKind,
+    made: LazyLock<Made>,
+}
+
+/// What an [`Input`] holds.
+pub struct Made {
+    /// The header.
     pub header: MediaHeader,
-    /// All of it.
+    /// All of the media.
     pub unit: Media,
     /// Pixels, sample frames or bytes.
     pub elements: u64,
 }
 
-/// The media of one kind, made anew on every call.
-pub fn inputs(kind: MediaKind) -> Vec<Input> {
-    match kind {
-        MediaKind::Image => [
-            ("landscape", landscape(256, 192, 7)),
-            ("screen", screen(256, 192, 7)),
-        ]
-        .into_iter()
-        .map(|(name, picture)| Input {
-            name,
-            unit: picture.unit(),
-            elements: u64::from(picture.header.width) * u64::from(picture.header.height),
-            header: MediaHeader::Image(picture.header),
-        })
-        .collect(),
-        MediaKind::Audio => vec![Input {
-            name: "music",
-            header: MediaHeader::Audio(AudioHeader {
-                sample_rate: 48_000,
-                channels: 2,
-                format: SampleFormat::Int { bits: 16 },
-            }),
-            unit: Media::Audio(rcodec::AudioBlock {
-                samples: music(48_000, 2, 3),
-            }),
-            elements: 48_000,
-        }],
-        MediaKind::Bytes => [("prose", prose(100_000, 7)), ("json", json_lines(1000, 7))]
-            .into_iter()
-            .map(|(name, text)| Input {
-                name,
-                header: MediaHeader::Bytes,
-                elements: text.len() as u64,
-                unit: Media::Bytes(text.into_bytes()),
-            })
-            .collect(),
+/// All inputs.
+pub static INPUTS: [Input; 5] = [
+    Input::new("landscape", MediaKind::Image, || {
+        picture(landscape(256, 192, 7))
+    }),
+    Input::new("screen", MediaKind::Image, || picture(screen(256, 192, 7))),
+    Input::new("music", MediaKind::Audio, sound),
+    Input::new("prose", MediaKind::Bytes, || text(prose(100_000, 7))),
+    Input::new("json", MediaKind::Bytes, || text(json_lines(1000, 7))),
+];
+
+impl Input {
+    const fn new(name: &'static str, kind: MediaKind, make: fn() -> Made) -> Self {
+        let made = LazyLock::new(make);
+        Input { name, kind, made }
+    }
+}
+
+impl Deref for Input {
+    type Target = Made;
+
+    fn deref(&self) -> &Made {
+        &self.made
+    }
+}
+
+fn picture(picture: Picture) -> Made {
+    Made {
+        unit: picture.unit(),
+        elements: u64::from(picture.header.width) * u64::from(picture.header.height),
+        header: MediaHeader::Image(picture.header),
+    }
+}
+
+fn sound() -> Made {
+    Made {
+        header: MediaHeader::Audio(AudioHeader {
+            sample_rate: 48_000,
+            channels: 2,
+            format: SampleFormat::Int { bits: 16 },
+        }),
+        unit: Media::Audio(rcodec::AudioBlock {
+            samples: music(48_000, 2, 3),
+        }),
+        elements: 48_000,
+    }
+}
+
+fn text(text: String) -> Made {
+    Made {
+        header: MediaHeader::Bytes,
+        elements: text.len() as u64,
+        unit: Media::Bytes(text.into_bytes()),
     }
 }
 
@@ -75,7 +103,7 @@ pub struct Case {
     /// The codec.
     pub codec: &'static dyn Codec,
     /// What it encodes.
-    pub input: Input,
+    pub input: &'static Input,
     /// How hard it tries.
     pub effort: u8,
     /// Of lossy codecs.
@@ -131,7 +159,8 @@ pub fn cases() -> Vec<Case> {
         };
         for effort in EFFORTS {
             for &quality in &qualities {
-                cases.extend(inputs(info.media).into_iter().map(|input| Case {
+                let inputs = INPUTS.iter().filter(|input| input.kind == info.media);
+                cases.extend(inputs.map(|input| Case {
                     codec,
                     input,
                     effort,

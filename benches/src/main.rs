@@ -2,24 +2,29 @@
 //!
 //! ```text
 //! cargo run --release -p rcodec-benches --bin instructions [PART-OF-A-NAME]
+//! cargo run --release -p rcodec-benches --bin instructions -- --check CSV [PART-OF-A-NAME]
 //! ```
 //!
-//! prints CSV: case, instructions to encode, instructions to decode. Each is
-//! the difference of two runs of this program, with and without the step, so
-//! that making the input does not count.
+//! The first prints CSV, the second compares with such CSV (the release's is
+//! `benches/instructions.csv`) and fails where a count changed by more than
+//! two percent.
 
+use rcodec_benches::counts::{Counts, count};
 use rcodec_benches::{Case, cases};
 use std::error::Error;
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["run", steps, name] => run(steps, name),
-        [] => count_all(""),
-        [part] => count_all(part),
-        _ => Err("usage: instructions [PART-OF-A-NAME]".into()),
+        ["--check", file] => check(Path::new(file), ""),
+        ["--check", file, part] => check(Path::new(file), part),
+        [] => print(""),
+        [part] if !part.starts_with('-') => print(part),
+        _ => Err("usage: instructions [--check CSV] [PART-OF-A-NAME]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,42 +52,39 @@ fn run(steps: &str, name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn count_all(part: &str) -> Result<(), Box<dyn Error>> {
-    println!("case,encode_instructions,decode_instructions");
-    for case in cases().iter().filter(|case| case.name().contains(part)) {
-        if let Err(why) = case.encode() {
-            eprintln!("{}: left out: {why}", case.name());
-            continue;
-        }
-        let [made, encoded, decoded] = count(case)?;
-        println!(
-            "{},{},{}",
-            case.name(),
-            encoded.saturating_sub(made),
-            decoded.saturating_sub(encoded)
-        );
-    }
+fn print(part: &str) -> Result<(), Box<dyn Error>> {
+    print!("{}", count_all(part)?.to_csv());
     Ok(())
 }
 
-fn count(case: &Case) -> Result<[u64; 3], Box<dyn Error>> {
-    let mut counts = [0; 3];
-    for (steps, count) in counts.iter_mut().enumerate() {
-        let output = Command::new("valgrind")
-            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-            .arg(std::env::current_exe()?)
-            .args(["run", &steps.to_string(), &case.name()])
-            // Levels that valgrind does not know are not used.
-            .env("RCODEC_CPU", "avx2")
-            .env("RAYON_NUM_THREADS", "1")
-            .output()
-            .map_err(|e| format!("valgrind: {e}"))?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let collected = text
-            .lines()
-            .find_map(|line| line.split("Collected :").nth(1))
-            .and_then(|number| number.trim().parse().ok());
-        *count = collected.ok_or_else(|| format!("valgrind printed no count:\n{text}"))?;
+fn check(file: &Path, part: &str) -> Result<(), Box<dyn Error>> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let written = Counts::from_csv(&text)?;
+    let now = count_all(part)?;
+    if now.compiler != written.compiler {
+        eprintln!("compiled by {}, not {}", now.compiler, written.compiler);
+    }
+    let differences = now.differences(&written);
+    println!(
+        "{} cases, {} differences",
+        now.cases.len(),
+        differences.len()
+    );
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(differences.join("\n").into())
+}
+
+fn count_all(part: &str) -> Result<Counts, Box<dyn Error>> {
+    let mut counts = Counts::new()?;
+    let program = std::env::current_exe()?;
+    for case in cases().iter().filter(|case| case.name().contains(part)) {
+        if let Err(why) = Case::encode(case) {
+            eprintln!("{}: left out: {why}", case.name());
+            continue;
+        }
+        counts.cases.insert(case.name(), count(&program, case)?);
     }
     Ok(counts)
 }

@@ -8,8 +8,9 @@
 //!
 //! [`ContainerWriter`] picks the form: a stream of one data block of up to
 //! [`MAX_COMPACT_BYTES`] is written compactly (8–10 bytes of framing for a
-//! small file, 16 for a large one), everything else in blocks, each with a
-//! number and a 64-bit checksum of its own. [`ContainerReader`] reads both.
+//! small file, 16 for a large one), and so are stored bytes of any length;
+//! everything else goes in blocks, each with a number and a 64-bit checksum of
+//! its own. [`ContainerReader`] reads both.
 
 mod content;
 mod header;

@@ -3,14 +3,19 @@
 use crate::content::ContentDigest;
 use crate::varint::{Cursor, MAX_VARINT_BYTES, VarintParser};
 use crate::wire::{
-    FIRST_BLOCK, FORMAT_VERSION, MAGIC, MAX_COMPACT_BYTES, SHORT_CHECK_BELOW, block, block_check,
-    block_head_check, compact_check, lead,
+    FIRST_BLOCK, FORMAT_VERSION, MAGIC, MAX_COMPACT_BYTES, OPEN_LENGTH, SHORT_CHECK_BELOW, block,
+    block_check, block_head_check, compact_check, lead,
 };
 use crate::{header, metadata};
 use rcodec_core::{
-    Block, BlockSource, Budget, Error, MAX_BLOCK_BYTES, Metadata, Reservation, Result, StreamHeader,
+    Block, BlockSource, Budget, CodecId, Error, MAX_BLOCK_BYTES, Metadata, Reservation, Result,
+    StreamHeader,
 };
 use std::io::{self, BufRead, Read};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// A body of open length is given in blocks of this size.
+const SLICE_BYTES: u64 = 1 << 20;
 
 /// The two forms of the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub enum Form {
 pub struct Summary {
     /// Length of the whole stream in bytes.
     pub bytes: u64,
-    /// Number of data blocks.
+    /// Number of data blocks; 1 for a body of open length.
     pub data_blocks: u64,
     /// Metadata behind the samples.
     pub tail: Metadata,
@@ -53,6 +58,7 @@ pub struct ContainerReader<R: BufRead> {
 
 enum State {
     Compact(Compact),
+    Open(Open),
     Blocks {
         /// The number of the next block.
         number: u64,
@@ -70,6 +76,17 @@ struct Compact {
     check: Vec<u8>,
     given: bool,
     _memory: Reservation,
+}
+
+/// The compact form with an open length.
+struct Open {
+    /// Of the file so far.
+    file_hash: Box<Xxh3>,
+    /// Bytes of the body so far.
+    body_len: u64,
+    /// Bytes read already: the next of the body, or the check.
+    ahead: Vec<u8>,
+    ended: bool,
 }
 
 struct RawBlock {
@@ -130,6 +147,9 @@ impl<R: BufRead> ContainerReader<R> {
         file.push(lead_byte);
         let len_at = src.at;
         let len = src.varint(&mut file)?;
+        if len == OPEN_LENGTH {
+            return Self::open_stored(src, &file, budget);
+        }
         if len > MAX_COMPACT_BYTES as u64 {
             return Err(Error::malformed(len_at, "length of a compact stream"));
         }
@@ -163,6 +183,31 @@ impl<R: BufRead> ContainerReader<R> {
                 check,
                 given: false,
                 _memory: memory,
+            }),
+            data_blocks: 0,
+        })
+    }
+
+    /// Goes on behind an open length; `start` is the file so far.
+    fn open_stored(src: Source<R>, start: &[u8], budget: Budget) -> Result<Self> {
+        let (header, _) = header::parse_fields(src.lead_byte, &mut Cursor::new(&[], src.at))?;
+        if header.codec != CodecId::STORE {
+            return Err(Error::malformed(4, "an open length of what is not stored"));
+        }
+        let mut file_hash = Box::new(Xxh3::new());
+        file_hash.update(start);
+        Ok(ContainerReader {
+            src,
+            budget,
+            header,
+            metadata: Metadata::default(),
+            tail: Metadata::default(),
+            metadata_memory: Vec::new(),
+            state: State::Open(Open {
+                file_hash,
+                body_len: 0,
+                ahead: Vec::new(),
+                ended: false,
             }),
             data_blocks: 0,
         })
@@ -215,7 +260,7 @@ impl<R: BufRead> ContainerReader<R> {
     /// The form of the stream.
     pub fn form(&self) -> Form {
         match self.state {
-            State::Compact(_) => Form::Compact,
+            State::Compact(_) | State::Open(_) => Form::Compact,
             State::Blocks { .. } => Form::Blocks,
         }
     }
@@ -239,13 +284,23 @@ impl<R: BufRead> ContainerReader<R> {
         match &self.state {
             State::Compact(compact) => {
                 if let Some(content) = content {
-                    let check = compact_check(&compact.file, content.hash).to_le_bytes();
+                    let check = compact_check(xxh3_64(&compact.file), content.hash).to_le_bytes();
                     if compact.check[..] != check[..compact.check.len()] {
                         return Err(Error::Checksum {
                             block: 0,
                             at: compact.file.len() as u64,
                         });
                     }
+                }
+            }
+            State::Open(open) => {
+                let file_hash = open.file_hash.digest();
+                let check = |c: ContentDigest| compact_check(file_hash, c.hash).to_le_bytes();
+                if content.is_some_and(|content| open.ahead != check(content)) {
+                    return Err(Error::Checksum {
+                        block: 0,
+                        at: self.src.at - open.ahead.len() as u64,
+                    });
                 }
             }
             State::Blocks { end, .. } => {
@@ -322,6 +377,11 @@ impl<R: BufRead> ContainerReader<R> {
 
 impl<R: BufRead> BlockSource for ContainerReader<R> {
     fn next_block(&mut self) -> Result<Option<Block>> {
+        if let State::Open(open) = &mut self.state {
+            let block = open.next_block(&mut self.src, &self.budget)?;
+            self.data_blocks = 1;
+            return Ok(block);
+        }
         if let State::Compact(compact) = &mut self.state {
             let payload = &compact.file[compact.payload_at..];
             if compact.given || payload.is_empty() {
@@ -343,6 +403,37 @@ impl<R: BufRead> BlockSource for ContainerReader<R> {
             payload: raw.payload,
             at: raw.at,
             reservation: raw.memory,
+        }))
+    }
+}
+
+impl Open {
+    /// The next piece of the body. The last eight bytes of what was read may
+    /// be the check, and stay back.
+    fn next_block<R: BufRead>(
+        &mut self,
+        src: &mut Source<R>,
+        budget: &Budget,
+    ) -> Result<Option<Block>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let reservation = budget.reserve(SLICE_BYTES)?;
+        let at = src.at - self.ahead.len() as u64;
+        let mut payload = std::mem::take(&mut self.ahead);
+        src.read_up_to(SLICE_BYTES + 8 - payload.len() as u64, &mut payload)?;
+        self.ended = (payload.len() as u64) < SLICE_BYTES + 8;
+        let given = payload.len().saturating_sub(8);
+        self.ahead = payload.split_off(given);
+        self.file_hash.update(&payload);
+        self.body_len += given as u64;
+        if self.ended && self.body_len <= MAX_COMPACT_BYTES as u64 {
+            return Err(Error::Truncated { at: src.at });
+        }
+        Ok((given > 0).then_some(Block {
+            payload,
+            at,
+            reservation,
         }))
     }
 }
@@ -392,12 +483,18 @@ impl<R: BufRead> Source<R> {
 
     /// Appends `count` bytes to `out`, which grows only with what is there.
     fn read_exactly(&mut self, count: u64, out: &mut Vec<u8>) -> Result<()> {
-        let read = (&mut self.inner).take(count).read_to_end(out)? as u64;
-        self.at += read;
-        if read < count {
+        if self.read_up_to(count, out)? < count {
             return Err(Error::Truncated { at: self.at });
         }
         Ok(())
+    }
+
+    /// As [`read_exactly`](Self::read_exactly), but the input may end; returns
+    /// how much there was.
+    fn read_up_to(&mut self, count: u64, out: &mut Vec<u8>) -> Result<u64> {
+        let read = (&mut self.inner).take(count).read_to_end(out)? as u64;
+        self.at += read;
+        Ok(read)
     }
 
     /// Reads block `number` and verifies its checks.

@@ -1,7 +1,7 @@
 //! The numbers of the format that reader and writer share.
 
 use rcodec_core::{CodecId, MediaKind};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// The first three bytes of every file: 0xF7 occurs in no UTF-8 text and 0x1A
 /// in no text of any older encoding.
@@ -10,8 +10,13 @@ pub const MAGIC: [u8; 3] = [0xf7, b'r', 0x1a];
 /// The version of the format that this crate reads and writes.
 pub const FORMAT_VERSION: u8 = 1;
 
-/// The longest body of the compact form: 16 MiB.
+/// The longest body of the compact form, unless its length is open: 16 MiB.
 pub const MAX_COMPACT_BYTES: usize = 1 << 24;
+
+/// In the place of the compact form's length: the body ends where the check at
+/// the end of the file begins. The longest varint of four bytes, so that the
+/// framing comes to 16.
+pub(crate) const OPEN_LENGTH: u64 = (1 << 28) - 1;
 
 /// Bodies shorter than this have a 32-bit check in the compact form, longer
 /// ones a 64-bit check.
@@ -56,10 +61,11 @@ pub(crate) fn fixed_media_kind(codec: CodecId) -> Option<MediaKind> {
     }
 }
 
-/// The check of the compact form: it covers every byte before it (`file`) and
-/// the decoded content (`content_hash`). Short bodies store its low 32 bits.
-pub(crate) fn compact_check(file: &[u8], content_hash: u64) -> u64 {
-    xxh3_64_with_seed(&content_hash.to_le_bytes(), xxh3_64(file))
+/// The check of the compact form: it covers every byte before it (`file_hash`,
+/// their XXH3-64) and the decoded content (`content_hash`). Short bodies store
+/// its low 32 bits.
+pub(crate) fn compact_check(file_hash: u64, content_hash: u64) -> u64 {
+    xxh3_64_with_seed(&content_hash.to_le_bytes(), file_hash)
 }
 
 /// The number of the header block, the first of the block form.

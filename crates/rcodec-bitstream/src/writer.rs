@@ -3,12 +3,13 @@
 use crate::content::ContentDigest;
 use crate::varint::write_varint;
 use crate::wire::{
-    FIRST_BLOCK, MAGIC, MAX_COMPACT_BYTES, SHORT_CHECK_BELOW, block, block_check, block_head_check,
-    compact_check,
+    FIRST_BLOCK, MAGIC, MAX_COMPACT_BYTES, OPEN_LENGTH, SHORT_CHECK_BELOW, block, block_check,
+    block_head_check, compact_check,
 };
 use crate::{header, metadata};
-use rcodec_core::{BlockSink, Error, MAX_BLOCK_BYTES, Metadata, Result, StreamHeader};
+use rcodec_core::{BlockSink, CodecId, Error, MAX_BLOCK_BYTES, Metadata, Result, StreamHeader};
 use std::io::Write;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Metadata items are gathered into blocks of about this size.
 const METADATA_BLOCK_BYTES: usize = 1 << 20;
@@ -42,6 +43,9 @@ enum State {
     Undecided(Option<Vec<u8>>),
     /// The block form has begun.
     Blocks,
+    /// The compact form with an open length has begun: the hash of the file so
+    /// far.
+    Open(Box<Xxh3>),
 }
 
 impl<W: Write> ContainerWriter<W> {
@@ -91,6 +95,12 @@ impl<W: Write> ContainerWriter<W> {
                 self.metadata_blocks(tail)?;
                 self.end(content)?;
             }
+            State::Open(_) if !tail.is_empty() => {
+                return Err(Error::parameter("stored bytes have no tail metadata"));
+            }
+            State::Open(file) => {
+                self.put(&compact_check(file.digest(), content.hash).to_le_bytes())?;
+            }
         }
         self.out.flush()?;
         Ok((self.out, self.bytes_written))
@@ -120,7 +130,7 @@ impl<W: Write> ContainerWriter<W> {
         file.push(header::lead_byte(&self.header, false, with_metadata));
         write_varint(&mut file, body.len() as u64);
         file.extend_from_slice(&body);
-        let check = compact_check(&file, content.hash).to_le_bytes();
+        let check = compact_check(xxh3_64(&file), content.hash).to_le_bytes();
         let check_len = if (body.len() as u64) < SHORT_CHECK_BELOW {
             4
         } else {
@@ -129,6 +139,31 @@ impl<W: Write> ContainerWriter<W> {
         file.extend_from_slice(&check[..check_len]);
         self.put(&file)?;
         Ok(true)
+    }
+
+    /// Whether stored bytes go on behind a first block of `held_back` bytes, as
+    /// many as the compact form holds with a length.
+    fn may_open(&self, held_back: usize) -> bool {
+        held_back == MAX_COMPACT_BYTES
+            && self.header.codec == CodecId::STORE
+            && self.header.params.is_empty()
+            && self.header.models.is_empty()
+            && self.metadata.is_empty()
+    }
+
+    fn begin_open(&mut self) -> Result<()> {
+        let mut start = MAGIC.to_vec();
+        start.push(header::lead_byte(&self.header, false, false));
+        write_varint(&mut start, OPEN_LENGTH);
+        self.state = State::Open(Box::new(Xxh3::new()));
+        self.open_bytes(&start)
+    }
+
+    fn open_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        if let State::Open(file) = &mut self.state {
+            file.update(bytes);
+        }
+        self.put(bytes)
     }
 
     fn begin_blocks(&mut self) -> Result<()> {
@@ -213,15 +248,22 @@ impl<W: Write> BlockSink for ContainerWriter<W> {
                 self.state = State::Undecided(Some(payload.to_vec()));
                 Ok(())
             }
-            State::Undecided(held_back) => {
-                let held_back = held_back.take();
-                self.begin_blocks()?;
-                if let Some(first) = held_back {
-                    self.data_block(&first)?;
+            State::Undecided(held_back) => match held_back.take() {
+                Some(first) if self.may_open(first.len()) => {
+                    self.begin_open()?;
+                    self.open_bytes(&first)?;
+                    self.open_bytes(payload)
                 }
-                self.data_block(payload)
-            }
+                held_back => {
+                    self.begin_blocks()?;
+                    if let Some(first) = held_back {
+                        self.data_block(&first)?;
+                    }
+                    self.data_block(payload)
+                }
+            },
             State::Blocks => self.data_block(payload),
+            State::Open(_) => self.open_bytes(payload),
         }
     }
 }

@@ -183,6 +183,90 @@ fn small_files_pay_at_most_ten_bytes() {
     assert_eq!(bytes.len(), 9);
 }
 
+/// Stored bytes of more than 16 MiB, as the codec `store` cuts them.
+fn long_container(len: usize) -> (Vec<u8>, Vec<u8>) {
+    let content: Vec<u8> = (0..len as u32)
+        .map(|i| (i.wrapping_mul(0x9e37_79b1) >> 24) as u8)
+        .collect();
+    let pieces: Vec<Vec<u8>> = content
+        .chunks(MAX_COMPACT_BYTES)
+        .map(<[u8]>::to_vec)
+        .collect();
+    let none = Metadata::default();
+    (container(&pieces, &none, &none, Latency::Smallest), content)
+}
+
+#[test]
+fn stored_bytes_of_any_length_pay_sixteen_bytes() {
+    let limit = MAX_COMPACT_BYTES;
+    for len in [
+        limit + 1,
+        limit + (1 << 20) - 8,
+        limit + (1 << 20),
+        2 * limit,
+        2 * limit + 7,
+    ] {
+        let (bytes, content) = long_container(len);
+        assert_eq!(bytes.len(), len + 16);
+        assert_eq!(bytes[8..len + 8], content);
+        assert_eq!(read(&bytes).unwrap().0.concat(), content);
+    }
+}
+
+#[test]
+fn damage_to_long_stored_bytes_is_found() {
+    let (bytes, _) = long_container(MAX_COMPACT_BYTES + 100);
+    for at in [
+        0,
+        3,
+        4,
+        7,
+        8,
+        1 << 20,
+        bytes.len() - 9,
+        bytes.len() - 8,
+        bytes.len() - 1,
+    ] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 4;
+        assert!(read(&damaged).is_err(), "bit of byte {at}");
+    }
+    for cut in [1, 7, 8, 99] {
+        let found = read(&bytes[..bytes.len() - cut]);
+        assert!(matches!(found, Err(Error::Checksum { .. })), "cut by {cut}");
+    }
+    for len in [8, 12, 15, 16, 1000, MAX_COMPACT_BYTES + 16] {
+        let found = read(&bytes[..len]);
+        assert!(
+            matches!(found, Err(Error::Truncated { at }) if at == len as u64),
+            "cut to {len}"
+        );
+    }
+    for extra in [1, 8, 1 << 20] {
+        let longer = [bytes.clone(), vec![0; extra]].concat();
+        assert!(
+            matches!(read(&longer), Err(Error::Checksum { .. })),
+            "{extra} more"
+        );
+    }
+}
+
+#[test]
+fn only_stored_bytes_may_be_open() {
+    for lead in [0x41, 0x42, 0x43, 0x44, 0x50] {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&[lead, 0xff, 0xff, 0xff, 0x7f]);
+        bytes.resize(MAX_COMPACT_BYTES + 100, 1);
+        assert!(
+            matches!(
+                read(&bytes),
+                Err(Error::Malformed { .. } | Error::Truncated { .. })
+            ),
+            "{lead:x}"
+        );
+    }
+}
+
 #[test]
 fn what_is_not_ours_is_named() {
     let error = read(b"\x89PNG\r\n\x1a\n").unwrap_err().to_string();

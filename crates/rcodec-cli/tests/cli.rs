@@ -340,6 +340,35 @@ fn small_already_is_stored_with_at_most_sixteen_bytes() {
 }
 
 #[test]
+fn compressed_input_of_any_length_pays_sixteen_bytes() {
+    let mut random = rcodec_datasets::Random::new(7);
+    let mut zip = b"PK\x03\x04".to_vec();
+    zip.extend((0..17 << 20).map(|_| random.next_u32() as u8));
+    let (folder, path) = folder_with("photos.zip", &zip);
+    rcodec().arg("encode").arg(&path).assert().success();
+    let encoded = fs::read(folder.path().join("photos.zip.rcd")).unwrap();
+    assert_eq!(encoded.len(), zip.len() + 16);
+    let piped = rcodec()
+        .args(["encode", "-"])
+        .write_stdin(zip.clone())
+        .output()
+        .unwrap();
+    assert!(piped.stdout == encoded, "a pipe gives the same file");
+    let decode = || {
+        let mut command = rcodec();
+        command.args(["decode", "-"]);
+        command
+    };
+    let decoded = decode().write_stdin(encoded.clone()).output().unwrap();
+    assert!(decoded.status.success() && decoded.stdout == zip);
+    decode()
+        .write_stdin(&encoded[..encoded.len() - 1])
+        .assert()
+        .code(3)
+        .stderr(contains("checksum"));
+}
+
+#[test]
 fn a_kilobyte_note_pays_at_most_ten_bytes_of_framing() {
     let mut random = rcodec_datasets::Random::new(6);
     let noise: Vec<u8> = (0..1000).map(|_| random.next_u32() as u8).collect();

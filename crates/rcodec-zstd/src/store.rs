@@ -7,7 +7,7 @@ use rcodec_core::{
 };
 
 /// Bytes in a block, but for the last: as many as the container's compact form
-/// takes, so that files up to that size pay for one block only.
+/// takes with a length; behind a full one it goes on with an open length.
 const BLOCK_BYTES: usize = 16 << 20;
 
 /// Keeps bytes as they are: a block's payload is up to 16 MiB of the content.

@@ -142,6 +142,16 @@ pub(crate) const PEERS: &[Peer] = &[
         ..PICTURE
     },
     Peer {
+        name: "flif",
+        extension: "flif",
+        encode: &["flif", "--overwrite", "-e", "{q}", "{in}", "{out}"],
+        decode: &["flif", "--overwrite", "-d", "{in}", "{out}"],
+        scale: Scale::Fixed(&["-E60"]),
+        slow: &["-E100"],
+        deep: true,
+        ..PICTURE
+    },
+    Peer {
         name: "jpeg",
         lossy: true,
         version: &["-version"],
@@ -256,6 +266,26 @@ pub(crate) const PEERS: &[Peer] = &[
         encode: &["wavpack", "-q", "-y", "{q}", "{in}", "-o", "{out}"],
         decode: &["wvunpack", "-q", "-y", "{in}", "-o", "{out}"],
         scale: Scale::Fixed(&["-h", "-hh -x3"]),
+        ..SOUND
+    },
+    Peer {
+        name: "monkeys",
+        version: &[],
+        extension: "ape",
+        encode: &["mac", "{in}", "{out}", "{q}"],
+        decode: &["mac", "{in}", "{out}", "-d"],
+        scale: Scale::Fixed(&["-c2000", "-c4000"]),
+        slow: &["-c5000"],
+        ..SOUND
+    },
+    Peer {
+        name: "sac",
+        version: &[],
+        extension: "sac",
+        encode: &["sac", "--encode", "{q}", "{in}", "{out}"],
+        decode: &["sac", "--decode", "{in}", "{out}"],
+        slow: &["--normal"],
+        scale: Scale::Fixed(&[]),
         ..SOUND
     },
     Peer {

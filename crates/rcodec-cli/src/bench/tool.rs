@@ -364,7 +364,8 @@ fn version(peer: &Peer) -> Option<String> {
     Some(version_in(&text))
 }
 
-/// The first thing that looks like a version: `1.2`, `1.2.3`, `v0.7.0`.
+/// What looks like a version: the first `v0.7.0`, else the first `1.2` or
+/// `1.2.3`.
 fn version_in(text: &str) -> String {
     let looks_right = |word: &&str| {
         let digits = word.trim_start_matches('v');
@@ -374,12 +375,12 @@ fn version_in(text: &str) -> String {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '.')
     };
-    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | ':'))
-        .find(looks_right)
-        .map_or_else(
-            || "unknown".into(),
-            |word| word.trim_matches('.').to_string(),
-        )
+    let words = || text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | ':'));
+    let marked = words().find(|word| word.starts_with('v') && looks_right(word));
+    marked.or_else(|| words().find(looks_right)).map_or_else(
+        || "unknown".into(),
+        |word| word.trim_matches('.').to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -395,6 +396,7 @@ mod tests {
             "2.1.5"
         );
         assert_eq!(version_in("Version: 0.11.1 (dav1d"), "0.11.1");
+        assert_eq!(version_in("mse: 45.62\nSac v0.7.25 - Lossless"), "v0.7.25");
         assert_eq!(version_in("no version at all. None."), "unknown");
     }
 }
