@@ -138,19 +138,31 @@ pub(crate) fn encode_coded(
         map.to_ranks(plane);
         maps.push(map);
     }
-    match mode {
+    let body = match mode {
         MODE_GRAPHICS => {
             if graphics::code(&mut coder, &mut mapped, &maps, progress)?.is_none() {
                 return Ok(None);
             }
+            coder.finish()
         }
-        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps, progress)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut mapped, &maps, Level::Large, progress)?,
-        _ => photo::code(&mut coder, &mut mapped, &maps, Level::Normal, progress)?,
-    }
+        MODE_FAST => {
+            fast::code(&mut coder, &mut mapped, &maps, progress)?;
+            coder.finish()
+        }
+        _ => photo::encode(coder, &mut mapped, &maps, level_of(mode), progress)?,
+    };
     let mut payload = vec![mode];
-    payload.extend(coder.finish());
+    payload.extend(body);
     Ok(Some(payload))
+}
+
+/// The level of a photo mode.
+fn level_of(mode: u8) -> Level {
+    if mode == MODE_PHOTO_LARGE {
+        Level::Large
+    } else {
+        Level::Normal
+    }
 }
 
 /// The samples of a group of `rows` rows. Offsets in errors are those of the
@@ -207,23 +219,27 @@ fn decode_coded(
     mode: u8,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Planes> {
-    let mut coder = RangeBitDecoder::new(body);
-    let mut maps = Vec::new();
-    for _ in 0..shape.channels {
-        maps.push(ValueMap::empty().code(&mut coder, shape.bits)?);
-    }
+    let read_maps = |coder: &mut RangeBitDecoder<'_>| {
+        let maps = (0..shape.channels).map(|_| ValueMap::empty().code(coder, shape.bits));
+        maps.collect::<Result<Vec<ValueMap>>>()
+    };
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
-    match mode {
-        MODE_GRAPHICS => {
-            if graphics::code(&mut coder, &mut planes, &maps, progress)?.is_none() {
-                return Err(Error::malformed(0, "pixels too wide for this mode"));
+    let maps = if matches!(mode, MODE_GRAPHICS | MODE_FAST) {
+        let mut coder = RangeBitDecoder::new(body);
+        let maps = read_maps(&mut coder)?;
+        match mode {
+            MODE_GRAPHICS => {
+                if graphics::code(&mut coder, &mut planes, &maps, progress)?.is_none() {
+                    return Err(Error::malformed(0, "pixels too wide for this mode"));
+                }
             }
+            _ => fast::code(&mut coder, &mut planes, &maps, progress)?,
         }
-        MODE_FAST => fast::code(&mut coder, &mut planes, &maps, progress)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut planes, &maps, Level::Large, progress)?,
-        _ => photo::code(&mut coder, &mut planes, &maps, Level::Normal, progress)?,
-    }
-    coder.finish()?;
+        coder.finish()?;
+        maps
+    } else {
+        photo::decode(body, &mut planes, level_of(mode), progress, read_maps)?
+    };
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {
         map.to_values(plane);
     }
