@@ -5,7 +5,7 @@
 //! | byte | mode | then |
 //! |---|---|---|
 //! | 0 | stored | every sample in as many bits as it has, most significant first |
-//! | 1 | photo | the channels' value maps, then the samples |
+//! | 1 | photo | the channels' value maps, then a stream for each channel |
 //! | 2 | graphics | the channels' value maps, the alphabet, then the symbols |
 //! | 3 | fast | the channels' value maps, then residuals |
 //! | 4 | photo, large models | as photo |
@@ -71,14 +71,19 @@ impl GroupShape {
 
     /// About what encoding a group of `samples` takes.
     pub(crate) fn encode_bytes(&self, samples: u64) -> u64 {
-        // Interleaved, planes, mapped planes, a coder's own copy, two
-        // payloads; and the coder's tables.
-        samples.saturating_mul(16).saturating_add(TABLE_BYTES)
+        // Interleaved, planes, mapped planes, two payloads, and what decoding
+        // takes.
+        let own = samples.saturating_mul(14);
+        own.saturating_add(self.decode_bytes(samples))
     }
 
     /// About what decoding a group of `samples` takes.
     fn decode_bytes(&self, samples: u64) -> u64 {
-        samples.saturating_mul(8).saturating_add(TABLE_BYTES)
+        // Interleaved, planes, the photo modes' fields and rows on their way;
+        // and tables.
+        let columns = (self.row_samples() as u64).saturating_mul(photo::COLUMN_BYTES);
+        let samples = samples.saturating_mul(16).saturating_add(columns);
+        samples.saturating_add(TABLE_BYTES)
     }
 }
 

@@ -176,7 +176,8 @@ impl<const N: usize> LocalOls<N> {
     }
 
     /// Takes row `y`, whose first sample is at `base`, into those above, and
-    /// the one that is out of reach now out of them.
+    /// the one that is out of reach now out of them. The first row does not
+    /// count: what is above it has changed since.
     #[inline(always)]
     pub(crate) fn end_row(
         &mut self,
@@ -188,7 +189,7 @@ impl<const N: usize> LocalOls<N> {
         let back = self.params.reach * field.stride;
         for block in 0..self.above.len() {
             let mut old = [[0; LANES]; N];
-            if y >= self.params.reach {
+            if y > self.params.reach {
                 let first = block * self.params.block;
                 let end = (first + self.params.block).min(self.width);
                 for x in first..end {
@@ -196,11 +197,8 @@ impl<const N: usize> LocalOls<N> {
                     add_products(&mut old, &vector);
                 }
             }
-            slide(
-                &mut self.above[block],
-                Some(&self.current[block]),
-                Some(&old),
-            );
+            let new = (y > 0).then_some(&self.current[block]);
+            slide(&mut self.above[block], new, Some(&old));
         }
     }
 

@@ -35,8 +35,11 @@ use rcodec_core::{Error, Result};
 use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
 use rcodec_fixed::Engine;
 
-/// Upper bound of the memory that models take, beside the samples.
-pub(crate) const TABLE_BYTES: u64 = 96 << 20;
+/// Upper bound of the memory that models take, beside samples and rows.
+pub(crate) const TABLE_BYTES: u64 = 80 << 20;
+
+/// Upper bound of what is kept for every column of a channel.
+pub(crate) const COLUMN_BYTES: u64 = 3072;
 
 /// The order in which channels are coded: alpha first, then the colour that
 /// the others follow best.
