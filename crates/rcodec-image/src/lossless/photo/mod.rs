@@ -22,7 +22,7 @@ mod field;
 mod local;
 mod mixer;
 mod node;
-mod ols;
+pub(crate) mod ols;
 mod pipeline;
 mod seen;
 mod tree;
