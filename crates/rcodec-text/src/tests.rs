@@ -121,10 +121,8 @@ proptest! {
 fn nothing_is_nothing() {
     let encoded = encode(&Text, &[], EncodeContext::default()).unwrap();
     assert!(encoded.blocks.is_empty() && encoded.params.is_empty());
-    assert_eq!(
-        decode(&Text, &encoded, DecodeContext::default()).unwrap(),
-        []
-    );
+    let decoded = decode(&Text, &encoded, DecodeContext::default()).unwrap();
+    assert!(decoded.is_empty());
 }
 
 #[test]
