@@ -340,15 +340,13 @@ fn decode_with(encoded: &Encoded, models: Vec<ModelId>) -> rcodec_core::Result<V
 #[test]
 fn a_prior_of_ones_own_helps_and_is_asked_for() {
     // Two different texts in one language.
-    let corpus = text(300 << 10);
+    let corpus = text(256 << 10);
     let options = PriorOptions {
         slots: 20_000,
         ..PriorOptions::default()
     };
-    let data = train_prior(std::slice::from_ref(&corpus), &options).unwrap();
-    let again = train_prior(&[corpus], &options).unwrap();
+    let data = train_prior(&[corpus], &options).unwrap();
     let (model, file) = data.build().unwrap();
-    assert_eq!(again.write().unwrap(), file, "not the same prior twice");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("own.rcm");
     std::fs::write(&path, file).unwrap();
