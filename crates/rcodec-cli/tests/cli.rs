@@ -550,7 +550,7 @@ fn dictionaries() {
     let plain = folder.path().join("plain.rcd");
     let small = folder.path().join("small.rcd");
     rcodec()
-        .args(["encode", "-o"])
+        .args(["encode", "--codec", "zstd", "-o"])
         .args([&plain, &notes[0]])
         .assert()
         .success();
