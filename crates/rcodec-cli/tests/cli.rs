@@ -5,6 +5,7 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -379,6 +380,53 @@ fn a_kilobyte_note_pays_at_most_ten_bytes_of_framing() {
 }
 
 #[test]
+fn a_live_log_is_written_before_it_ends() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rcodec"))
+        .args(["encode", "--quiet", "--flush-interval", "1", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a line of a log\n").unwrap();
+    let mut output = child.stdout.take().unwrap();
+    // It would wait for ever if nothing came before the end.
+    let mut encoded = vec![0; 30];
+    output.read_exact(&mut encoded).unwrap();
+    input.write_all(b"and another\n").unwrap();
+    drop(input);
+    output.read_to_end(&mut encoded).unwrap();
+    assert!(child.wait().unwrap().success());
+    let mut decode = rcodec();
+    decode.args(["decode", "-"]).write_stdin(encoded);
+    let decoded = decode.output().unwrap();
+    assert_eq!(decoded.stdout, b"a line of a log\nand another\n");
+}
+
+#[test]
+fn a_prior_is_named_and_memory_limited() {
+    let prior = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/text-prose.rcm");
+    let (folder, note) = folder_with("note.txt", &prose()[..1000]);
+    let file = folder.path().join("note.txt.rcd");
+    for options in [&["--prior", prior][..], &["--memory", "16M"]] {
+        rcodec()
+            .args(["encode", "--force", "--codec", "text"])
+            .args(options)
+            .arg(&note)
+            .assert()
+            .success();
+        rcodec().arg("verify").arg(&file).assert().success();
+    }
+    rcodec()
+        .args(["encode", "--force", "--prior"])
+        .arg(&note)
+        .arg(&note)
+        .assert()
+        .failure()
+        .stderr(contains("prior"));
+}
+
+#[test]
 fn a_pixel_format_can_be_chosen() {
     let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
     rcodec().arg("encode").arg(&path).assert().success();
@@ -502,7 +550,7 @@ fn dictionaries() {
     let plain = folder.path().join("plain.rcd");
     let small = folder.path().join("small.rcd");
     rcodec()
-        .args(["encode", "-o"])
+        .args(["encode", "--codec", "zstd", "-o"])
         .args([&plain, &notes[0]])
         .assert()
         .success();

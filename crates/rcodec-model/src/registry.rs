@@ -20,7 +20,12 @@ pub const VARIABLE: &str = "RCODEC_MODELS";
 
 /// The released models: files as they are in `models/`.
 #[cfg(feature = "embedded")]
-pub const EMBEDDED: &[&[u8]] = &[include_bytes!("../../../models/image-lossy-example.rcm")];
+pub const EMBEDDED: &[&[u8]] = &[
+    include_bytes!("../../../models/image-lossy-example.rcm"),
+    include_bytes!("../../../models/text-code.rcm"),
+    include_bytes!("../../../models/text-data.rcm"),
+    include_bytes!("../../../models/text-prose.rcm"),
+];
 /// Without the feature `embedded` there are none.
 #[cfg(not(feature = "embedded"))]
 pub const EMBEDDED: &[&[u8]] = &[];

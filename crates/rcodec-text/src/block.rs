@@ -1,7 +1,7 @@
 //! One block's content to its payload and back.
 
+use crate::cm::ByteModel;
 use crate::cm::class::{FULL_CLASS, Full, STANDARD_CLASS, Standard};
-use crate::cm::{ByteModel, LINE_BYTES};
 use crate::payload::{self, ClassId, Form, Head};
 use crate::prior::{self, InUse, OWN_NUMBER, Prior, SHIPPED};
 use crate::probe;
@@ -25,11 +25,10 @@ pub(crate) type Tick<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 
 /// An upper estimate of the memory that a model takes, in bytes.
 pub(crate) fn model_bytes(head: &Head) -> u64 {
-    let fixed = match head.class {
-        ClassId::Standard => Standard::fixed_bytes(&STANDARD_CLASS),
-        ClassId::Full => Full::fixed_bytes(&FULL_CLASS),
-    };
-    fixed + (LINE_BYTES << head.table_bits) + (8 << 20)
+    match head.class {
+        ClassId::Standard => Standard::bytes(&STANDARD_CLASS, head.table_bits),
+        ClassId::Full => Full::bytes(&FULL_CLASS, head.table_bits),
+    }
 }
 
 /// Steps of the mixers for a block, for [`rcodec_core::Limits::max_work`].

@@ -8,9 +8,9 @@
 //! the word, the line above, the nesting of brackets, the place where the same
 //! bytes stood before. What many such contexts foretell is mixed by weights
 //! that are learned online, and the range coder spends as many bits as the
-//! mixed prediction was wrong. There is no training, no dictionary and no
-//! float: decoding repeats exactly what encoding did, on every machine, at the
-//! same speed and with the same memory.
+//! mixed prediction was wrong. There is no float: decoding repeats exactly what
+//! encoding did, on every machine, at the same speed and with the same memory.
+//! What a model knows before the first byte can be a prior ([`train_prior`]).
 //!
 //! Every block decodes alone. What is encoded depends on the bytes, the effort
 //! and the options; never on the number of threads or on how the input is cut.

@@ -256,6 +256,7 @@ fn change_tensor(random: &mut Random, tensor: &mut ModelTensor) {
         TensorData::I32(values) => values[at] = value as i32 >> 2,
         TensorData::U8(values) => values[at] = value as u8 % 40,
         TensorData::Cdf(values) => values[at] = value as u16,
+        TensorData::Packed(values) => values[at] = value as u8,
     }
 }
 

@@ -84,6 +84,13 @@ pub(crate) struct Class<const C: usize, const K: usize, const M: usize> {
     pub(crate) refining: Refining,
 }
 
+impl<const C: usize, const K: usize, const M: usize> Class<C, K, M> {
+    /// Positions that a match model remembers, as a power of two.
+    pub(crate) fn heads_bits(&self, table_bits: u32) -> u32 {
+        (table_bits + 1).clamp(10, self.most_heads_bits)
+    }
+}
+
 /// Class 1: contexts and six more inputs, rounded up to 8.
 pub(crate) type Standard = Model<STANDARD_CONTEXTS, 2, 24, 6, false>;
 /// Class 2.

@@ -80,7 +80,7 @@ impl MatchModel {
             self.class = 0;
             return;
         }
-        let key = last16 & ((1 << (8 * self.min_length)) - 1);
+        let key = last16 & (u128::MAX >> (128 - 8 * self.min_length));
         let mixed = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ ((key >> 64) as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let hash = mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift;
@@ -169,6 +169,20 @@ fn common_suffix(history: &[u8], position: usize) -> usize {
 mod tests {
     use super::*;
     use rcodec_core::Limits;
+
+    #[test]
+    fn sixteen_bytes_are_a_match() {
+        let mut model = MatchModel::new(16, 10, &Budget::new(Limits::default())).unwrap();
+        let content = b"0123456789abcdefXYZ0123456789abcdef";
+        for end in 1..=content.len() {
+            let last16 = content[..end]
+                .iter()
+                .fold(0, |all, &b| all << 8 | u128::from(b));
+            model.advance(&content[..end], last16);
+            let expected = (end == content.len()).then_some(b'X');
+            assert_eq!(model.expected_byte(), expected, "{end}");
+        }
+    }
 
     #[test]
     fn what_came_next_is_predicted() {

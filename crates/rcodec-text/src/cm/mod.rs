@@ -121,7 +121,7 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
             let guess = STATES.guess_q16[state % 256];
             *map = CountedBit::with_p1_q16(u32::from(guess), 0);
         }
-        let heads_bits = (table_bits + 1).clamp(10, class.most_heads_bits);
+        let heads_bits = class.heads_bits(table_bits);
         let mut matches = Vec::new();
         for &min_length in &class.min_matches {
             matches.push(MatchModel::new(min_length, heads_bits, budget)?);
@@ -154,8 +154,14 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
         Ok(model)
     }
 
-    /// Memory that does not depend on the size of the table, about.
-    pub(crate) fn fixed_bytes(class: &Class<C, K, M>) -> u64 {
+    /// The memory of a model, about.
+    pub(crate) fn bytes(class: &Class<C, K, M>, table_bits: u32) -> u64 {
+        let heads = (K as u64 * 4) << class.heads_bits(table_bits);
+        Self::fixed_bytes(class) + class.refining.bytes() + heads + (LINE_BYTES << table_bits)
+    }
+
+    /// Memory that does not depend on the size of the table, but for maps.
+    fn fixed_bytes(class: &Class<C, K, M>) -> u64 {
         let sets: usize = class.selectors.iter().map(|s| s.sets()).sum();
         (sets * (N * 4 + 4) + C * (512 + 64) * 4 + (256 << 10)) as u64
     }

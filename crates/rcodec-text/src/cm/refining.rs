@@ -1,7 +1,7 @@
 //! What comes after the first mixers: mixers of these, and what their
 //! predictions were really worth in contexts of their own.
 
-use super::apm::Apm;
+use super::apm::{Apm, POINTS};
 use super::class::Situation;
 use super::contexts::Tracker;
 use rcodec_core::{Budget, Result};
@@ -23,6 +23,22 @@ pub(crate) struct Refining {
     pub(crate) is_wide: bool,
 }
 
+impl Refining {
+    /// Contexts of each map.
+    fn sizes(&self) -> impl Iterator<Item = usize> {
+        let hashed = 1 << self.hashed_bits;
+        let count = if self.is_wide { MAPS } else { 3 };
+        [1024, 1 << 16, hashed, hashed, hashed]
+            .into_iter()
+            .take(count)
+    }
+
+    /// The memory of all maps, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sizes().map(|size| (size * POINTS * 4) as u64).sum()
+    }
+}
+
 /// The last stages.
 pub(crate) struct Refiner {
     /// Predictions of the first mixers.
@@ -37,10 +53,7 @@ pub(crate) struct Refiner {
 
 impl Refiner {
     pub(crate) fn new(mixers: usize, refining: &Refining, budget: &Budget) -> Result<Self> {
-        let hashed = 1 << refining.hashed_bits;
-        let sizes = [1024, 1 << 16, hashed, hashed, hashed];
-        let count = if refining.is_wide { MAPS } else { 3 };
-        let maps = sizes[..count].iter().map(|&size| Apm::new(size, budget));
+        let maps = refining.sizes().map(|size| Apm::new(size, budget));
         let second = |sets| Mixer::new(sets, 65536 / mixers as i32, refining.rate);
         Ok(Refiner {
             hidden: Inputs::new(),

@@ -35,7 +35,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) const FAMILY: &str = "text";
 
 /// The shipped priors: a block names one by its number, counted from 1.
-pub(crate) const SHIPPED: &[ModelId] = &[];
+pub(crate) const SHIPPED: &[ModelId] = &[
+    // text-prose1-6e40
+    ModelId([0x6e, 0x40, 0x87, 0xbd, 0x9f, 0x8f, 0x97, 0x1e]),
+    // text-code1-eac1
+    ModelId([0xea, 0xc1, 0x54, 0xb3, 0xa5, 0x11, 0xc9, 0xcf]),
+    // text-data1-6fdb
+    ModelId([0x6f, 0xdb, 0x36, 0x76, 0x12, 0x61, 0xec, 0x64]),
+];
 
 /// The number in a block of a prior that the header names.
 pub(crate) const OWN_NUMBER: u8 = 15;

@@ -74,7 +74,7 @@ pub fn train_prior(texts: &[Vec<u8>], options: &PriorOptions) -> Result<ModelDat
     if pieces.len() < 2 * WEIGHTS_SHARE {
         return Err(Error::parameter(format!(
             "a prior needs at least {} KiB of text",
-            2 * WEIGHTS_SHARE * PIECE_BYTES >> 10
+            (2 * WEIGHTS_SHARE * PIECE_BYTES) >> 10
         )));
     }
     let (learning, counted): (Vec<_>, Vec<_>) = pieces

@@ -41,7 +41,7 @@ pub(super) struct ExportArgs {
 }
 
 /// Figures of one model in three kinds of arithmetic.
-struct Measured {
+pub(super) struct Measured {
     /// burn, in floats.
     float: Vec<Figures>,
     /// burn, by the integer rules.
