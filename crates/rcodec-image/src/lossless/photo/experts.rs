@@ -69,7 +69,7 @@ impl MoreOls {
         let slow = OlsParams {
             keep: 0.998,
             ridge: 8.0,
-            blocks_per_solve: 8,
+            blocks_per_solve: 32,
         };
         let tiny = OlsParams {
             keep: 0.3,
@@ -79,11 +79,11 @@ impl MoreOls {
         let phase = OlsParams {
             keep: 0.98,
             ridge: 8.0,
-            blocks_per_solve: 2,
+            blocks_per_solve: 4,
         };
         let wide = LocalParams {
             reach: 12,
-            block: 2,
+            block: 4,
             ridge: 16.0,
         };
         MoreOls {
@@ -210,13 +210,13 @@ impl<const E: usize> ChannelExperts<E> {
     pub(crate) fn new(field: &Field, position: usize, max: u16, width: usize) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
-            keep: 0.98,
+            keep: if E == 4 { 0.995 } else { 0.98 },
             ridge: 8.0,
-            blocks_per_solve: 4,
+            blocks_per_solve: if E == 4 { 8 } else { 4 },
         };
         let near = LocalParams {
-            reach: if E == 4 { 8 } else { 6 },
-            block: if E == 4 { 4 } else { 1 },
+            reach: 8,
+            block: if E == 4 { 8 } else { 2 },
             ridge: 16.0,
         };
         let mut fresh = [MeanError {

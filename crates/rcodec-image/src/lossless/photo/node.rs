@@ -32,6 +32,17 @@ const SETS: usize = 8;
 /// A counter of one decision in one context.
 type Counter = CountedBit<255>;
 
+/// Counters of all decisions in one context; those that are needed most share
+/// a line of the cache.
+#[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
+struct Slot([Counter; NODES]);
+
+/// Values of the map by value: as many, or a quarter of them.
+const fn value_shift(inputs: usize) -> u32 {
+    if inputs == 16 { 2 } else { 0 }
+}
+
 /// What followed a context the last time, and how often in a row.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
@@ -45,9 +56,9 @@ const COUNT_MAX: u16 = 7;
 /// The models of one channel's decisions: `E` experts, and counters that fill
 /// the `N` inputs of `M` mixers, with the last input constant.
 pub(crate) struct NodeModels<const E: usize, const N: usize, const M: usize> {
-    counters: Vec<[Counter; NODES]>,
+    counters: Vec<Slot>,
     /// By memory, certainty and what the remembered value says of a decision.
-    trust: Vec<[Counter; NODES]>,
+    trust: Vec<Slot>,
     inputs: [i32; N],
     first: [Layer<N>; M],
     hidden: [i32; 8],
@@ -106,7 +117,7 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
             hidden: [0; 8],
             second: Layer::new(NODES, 65_536 / M as i32, second),
             apm_scale: Apm::new(NODES * 64, 255),
-            apm_value: Apm::new(NODES * 256, 255),
+            apm_value: Apm::new(NODES << (8 - value_shift(N)), 255),
             stretch: Box::new(std::array::from_fn(|i| stretch((16 * i + 8) as u32) as i16)),
         }
     }
@@ -129,7 +140,7 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
             .iter_mut()
             .zip(&selection.slots[..Self::CONTEXTS])
         {
-            let p = self.counters[slot as usize][node].p1_q16();
+            let p = self.counters[slot as usize].0[node].p1_q16();
             *input = i32::from(self.stretch[(p >> 4) as usize & 4095]);
         }
         let mut trusts = [0; MEMORIES_MAX];
@@ -143,7 +154,7 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
             let says = if memory.count == 0 { 0 } else { says };
             let trust = (k * 8 + usize::from(memory.count)) * 3 + says;
             trusts[k] = trust;
-            let p = self.trust[trust][node].p1_q16();
+            let p = self.trust[trust].0[node].p1_q16();
             self.inputs[base + k] = i32::from(self.stretch[(p >> 4) as usize & 4095]);
         }
         self.inputs[N - 1] = 256;
@@ -152,8 +163,10 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
         }
         let odds = self.second.mix(&self.hidden, node);
         let p_mixed = self.second.p1_q16();
-        let p_scale = self.apm_scale.refine(odds, node * 64 + selection.scale);
-        let p_value = self.apm_value.refine(odds, node * 256 + selection.value);
+        let p_scale = self.apm_scale.refine(odds, selection.scale * NODES + node);
+        let p_value = self
+            .apm_value
+            .refine(odds, (selection.value >> value_shift(N)) * NODES + node);
         let p_q16 = (2 * p_mixed + p_scale + p_value) >> 2;
         let bit = coder.code_bit(bit, p_q16)?;
         self.second.update(&self.hidden, bit);
@@ -163,10 +176,10 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
         self.apm_scale.update(bit);
         self.apm_value.update(bit);
         for &slot in &selection.slots[..Self::CONTEXTS] {
-            self.counters[slot as usize][node].update(bit);
+            self.counters[slot as usize].0[node].update(bit);
         }
         for &trust in &trusts[..Self::MEMORIES] {
-            self.trust[trust][node].update(bit);
+            self.trust[trust].0[node].update(bit);
         }
         Ok(bit)
     }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rows that a channel codes before others have a turn.
-const ROWS_PER_TURN: usize = 4;
+const ROWS_PER_TURN: usize = 16;
 
 /// A coded row of a channel, for those after it.
 #[derive(Debug)]

@@ -50,6 +50,13 @@ pub(crate) fn contains(set: &ValueSet, value: i32) -> bool {
     set[(value >> 6) as usize & 3] >> (value & 63) & 1 != 0
 }
 
+/// How far from the centre candidates are looked for: far beyond what is
+/// likely, as what lies outside costs a flag.
+#[inline(always)]
+fn reach_of<const E: usize>(dist: &Distribution<E>) -> i32 {
+    (4 + ((9 << (dist.scale_step / 4).min(12)) >> 6)).min(REACH)
+}
+
 /// The stage for the last channel of a picture.
 pub(crate) struct SeenStage<const E: usize, const N: usize, const M: usize> {
     sets: Vec<ValueSet>,
@@ -83,8 +90,9 @@ impl<const E: usize> Candidates<E> {
             len: 0,
             total: [0; E],
         };
-        let low = dist.centre - REACH;
-        let mut window = window(set, low);
+        let reach = reach_of(dist);
+        let low = dist.centre - reach;
+        let mut window = window(set, low) & (u64::MAX >> (64 - 2 * reach));
         let mut tails_at = (i32::MIN, [0; E]);
         while window != 0 {
             let value = low + window.trailing_zeros() as i32;
@@ -185,7 +193,7 @@ impl<const E: usize, const N: usize, const M: usize> SeenStage<E, N, M> {
         let excluded = if hit {
             set
         } else {
-            only_near(&set, dist.centre)
+            only_near(&set, dist.centre, reach_of(dist))
         };
         if !hit {
             return Ok((None, excluded));
@@ -309,20 +317,23 @@ fn log_odds(yes: u32, no: u32) -> i32 {
 
 /// The part of the set that candidates are taken from.
 #[inline(always)]
-fn only_near(set: &ValueSet, centre: i32) -> ValueSet {
-    let low = centre - REACH;
-    std::array::from_fn(|word| {
-        // Bits of this word that lie in low..low + 64.
-        let start = low - 64 * word as i32;
-        let mask = if start >= 64 || start <= -64 {
-            0
-        } else if start >= 0 {
-            u64::MAX << start
-        } else {
-            u64::MAX >> -start
-        };
-        set[word] & mask
-    })
+fn only_near(set: &ValueSet, centre: i32, reach: i32) -> ValueSet {
+    let bits = |from: i32| -> u64 {
+        // The bits of a word from one on; all, or none.
+        match from {
+            64.. => 0,
+            ..=0 => u64::MAX,
+            _ => u64::MAX << from,
+        }
+    };
+    let mut near = *set;
+    let mut word = 0;
+    while word < near.len() {
+        let start = 64 * word as i32;
+        near[word] &= bits(centre - reach - start) & !bits(centre + reach - start);
+        word += 1;
+    }
+    near
 }
 
 /// Whether a sample is one of the candidates.
@@ -397,7 +408,7 @@ mod tests {
         }
         for low in -40..260 {
             let bits = window(&set, low);
-            let near = only_near(&set, low + REACH);
+            let near = only_near(&set, low + REACH, REACH);
             for i in 0..64 {
                 let value = low + i;
                 let expected = (0..256).contains(&value) && contains(&set, value);

@@ -137,8 +137,7 @@ impl<'a, const E: usize> Tree<'a, E> {
                         step += 1;
                         continue;
                     }
-                    let side = if sign > 0 { 0 } else { STEPS };
-                    node = NODE_STEP + side + step.min(STEPS - 1);
+                    node = step_node(sign > 0, step.min(STEPS - 1));
                     odds = each(|e| {
                         ln_q8(mass_above_q30(far[e])) - ln_q8(mass_between_q30(near[e], far[e]))
                     });
@@ -236,5 +235,5 @@ pub(crate) fn each<const E: usize>(f: impl Fn(usize) -> i32) -> [i32; E] {
 /// The node of a step, for distances above or below the centre.
 #[inline(always)]
 pub(crate) fn step_node(above: bool, step: usize) -> usize {
-    NODE_STEP + if above { step } else { STEPS + step }
+    NODE_STEP + 2 * step + usize::from(!above)
 }
