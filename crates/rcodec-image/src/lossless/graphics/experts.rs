@@ -93,11 +93,13 @@ impl ChannelExperts {
         let large = OlsParams {
             keep: 0.98,
             ridge: 8.0,
+            blocks_per_lesson: 1,
             blocks_per_solve: 2,
         };
         let small = OlsParams {
             keep: 0.74,
             ridge: 8.0,
+            blocks_per_lesson: 1,
             blocks_per_solve: 2,
         };
         let fresh = std::array::from_fn(|class| MeanError {

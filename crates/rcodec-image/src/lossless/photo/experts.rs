@@ -69,21 +69,25 @@ impl MoreOls {
         let slow = OlsParams {
             keep: 0.998,
             ridge: 8.0,
+            blocks_per_lesson: 1,
             blocks_per_solve: 32,
         };
         let tiny = OlsParams {
             keep: 0.3,
             ridge: 16.0,
+            blocks_per_lesson: 1,
             blocks_per_solve: 1,
         };
         let phase = OlsParams {
             keep: 0.98,
             ridge: 8.0,
+            blocks_per_lesson: 1,
             blocks_per_solve: 4,
         };
         let wide = LocalParams {
             reach: 12,
             block: 4,
+            lessons: 1,
             ridge: 16.0,
         };
         MoreOls {
@@ -210,13 +214,15 @@ impl<const E: usize> ChannelExperts<E> {
     pub(crate) fn new(field: &Field, position: usize, max: u16, width: usize) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
-            keep: if E == 4 { 0.995 } else { 0.98 },
+            keep: if E == 4 { 0.99 } else { 0.98 },
             ridge: 8.0,
+            blocks_per_lesson: if E == 4 { 2 } else { 1 },
             blocks_per_solve: if E == 4 { 8 } else { 4 },
         };
         let near = LocalParams {
             reach: 8,
             block: if E == 4 { 8 } else { 2 },
+            lessons: if E == 4 { 2 } else { 1 },
             ridge: 16.0,
         };
         let mut fresh = [MeanError {

@@ -23,6 +23,8 @@ pub(crate) struct LocalParams {
     pub(crate) reach: usize,
     /// Columns of a block: the window moves from block to block.
     pub(crate) block: usize,
+    /// Learn from one sample of this many in a row.
+    pub(crate) lessons: usize,
     /// Added to the diagonal, in squared sample units.
     pub(crate) ridge: f64,
 }
@@ -171,6 +173,9 @@ impl<const N: usize> LocalOls<N> {
         base: usize,
         x: usize,
     ) {
+        if !x.is_multiple_of(self.params.lessons) {
+            return;
+        }
         let vector = self.vector(field, offsets, base);
         add_products(&mut self.current[x / self.params.block], &vector);
     }
@@ -192,7 +197,7 @@ impl<const N: usize> LocalOls<N> {
             if y > self.params.reach {
                 let first = block * self.params.block;
                 let end = (first + self.params.block).min(self.width);
-                for x in first..end {
+                for x in (first..end).step_by(self.params.lessons) {
                     let vector = self.vector(field, offsets, base + x - back);
                     add_products(&mut old, &vector);
                 }
@@ -284,6 +289,7 @@ mod tests {
         let params = LocalParams {
             reach: 4,
             block: 2,
+            lessons: 1,
             ridge: 1.0,
         };
         let mut ols = LocalOls::<4>::new(params, 8, width);

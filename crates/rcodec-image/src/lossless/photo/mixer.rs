@@ -83,3 +83,39 @@ impl<const N: usize> Layer<N> {
 
 /// No weight passes ±8.
 const WEIGHT_MAX_Q20: i32 = (8 << 20) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_out_whom_to_trust() {
+        let rate = Rate {
+            first_q16: 800,
+            last_q16: 200,
+            decay: 6,
+        };
+        let mut layer = Layer::<8>::new(2, 8192, rate);
+        let mut state = 1u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 31 != 0
+        };
+        let says = |yes: bool| if yes { 512 } else { -512 };
+        let mut sure = 0;
+        for n in 0..4000 {
+            // In context 0 the first input is right, in context 1 the second.
+            let (bit, other, context) = (random(), random(), n & 1);
+            let mut inputs = [0; 8];
+            inputs[context] = says(bit);
+            inputs[1 - context] = says(other);
+            layer.mix(&inputs, context);
+            if n >= 2000 {
+                let p = layer.p1_q16();
+                sure += u32::from(if bit { p > 60_000 } else { p < 5_536 });
+            }
+            layer.update(&inputs, bit);
+        }
+        assert!(sure > 1900, "{sure}");
+    }
+}

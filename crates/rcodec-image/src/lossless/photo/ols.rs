@@ -14,10 +14,12 @@ const WEIGHT_Q: u32 = 16;
 /// How an expert forgets and how much it is held back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OlsParams {
-    /// Weight of the past after a block of sixteen samples.
+    /// Weight of the past after a block of sixteen samples was learned.
     pub(crate) keep: f64,
     /// Added to the diagonal, in squared sample units.
     pub(crate) ridge: f64,
+    /// Learn from one block of this many.
+    pub(crate) blocks_per_lesson: u32,
     /// Solve after this many blocks.
     pub(crate) blocks_per_solve: u32,
 }
@@ -81,7 +83,9 @@ impl<const N: usize> Ols<N> {
         self.filled += 1;
         if self.filled == BLOCK {
             self.filled = 0;
-            self.absorb();
+            if self.blocks.is_multiple_of(self.params.blocks_per_lesson) || self.blocks < 16 {
+                self.absorb();
+            }
             self.blocks += 1;
             if self.blocks.is_multiple_of(self.params.blocks_per_solve) || self.blocks < 16 {
                 self.solve();
@@ -165,6 +169,7 @@ mod tests {
         let params = OlsParams {
             keep: 0.99,
             ridge: 1.0,
+            blocks_per_lesson: 1,
             blocks_per_solve: 1,
         };
         let mut ols = Ols::<4>::new(params, 8);

@@ -121,3 +121,75 @@ fn turn<'s, S: Stage>(scope: &rayon::ScopeFifo<'s>, slots: &'s [Slot<S>], index:
     drop(stage);
     scope.spawn_fifo(move |scope| turn(scope, slots, index));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds one to what the stage before gave, which must be a row ahead.
+    struct Counter {
+        first: bool,
+        rows: usize,
+        done: usize,
+        values: Vec<u16>,
+        fails_at: Option<usize>,
+    }
+
+    impl Stage for Counter {
+        fn accept(&mut self, row: Arc<Row>) {
+            self.values.extend(&row.values);
+        }
+
+        fn step(&mut self) -> Result<Option<Arc<Row>>> {
+            let ready =
+                self.first || self.values.len() > self.done + 1 || self.values.len() == self.rows;
+            if self.done == self.rows || !ready {
+                return Ok(None);
+            }
+            if self.fails_at == Some(self.done) {
+                return Err(Error::Limit("a test"));
+            }
+            let before = if self.first {
+                self.done as u16
+            } else {
+                self.values[self.done]
+            };
+            self.done += 1;
+            Ok(Some(Arc::new(Row {
+                values: vec![before + 1],
+                residuals: Vec::new(),
+                before: None,
+            })))
+        }
+    }
+
+    fn counters(rows: usize, fails_at: Option<usize>) -> Vec<Counter> {
+        let counter = |index: usize| Counter {
+            first: index == 0,
+            rows,
+            done: 0,
+            values: Vec::new(),
+            fails_at: fails_at.filter(|_| index == 1),
+        };
+        (0..3).map(counter).collect()
+    }
+
+    #[test]
+    fn every_stage_sees_every_row() {
+        for threads in [1, 2, 4] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let stages = pool.unwrap().install(|| run(counters(1000, None)).unwrap());
+            let expected: Vec<u16> = (0..1000).map(|row| row + 2).collect();
+            assert_eq!(stages[2].values, expected);
+            assert!(stages.iter().all(|stage| stage.done == 1000));
+        }
+    }
+
+    #[test]
+    fn an_error_ends_the_stages_after_it() {
+        for fails_at in [0, 17, 999] {
+            let result = run(counters(1000, Some(fails_at)));
+            assert!(matches!(result, Err(Error::Limit("a test"))));
+        }
+    }
+}
