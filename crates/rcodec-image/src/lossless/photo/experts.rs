@@ -465,7 +465,7 @@ static INVERSE: [u32; 64] = {
     let mut i = 0;
     while i < 64 {
         // The middle of a step, in Q5 of the mantissa 64..128.
-        table[i] = (INVERSE_SCALE_Q36 * 2 / (2 * (64 + i as i64) + 1) >> 8) as u32;
+        table[i] = ((INVERSE_SCALE_Q36 * 2 / (2 * (64 + i as i64) + 1)) >> 8) as u32;
         i += 1;
     }
     table

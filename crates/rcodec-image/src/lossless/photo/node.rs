@@ -145,7 +145,7 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
         }
         let mut trusts = [0; MEMORIES_MAX];
         let base = E + Self::CONTEXTS;
-        for k in 0..Self::MEMORIES {
+        for (k, slot) in trusts.iter_mut().enumerate().take(Self::MEMORIES) {
             let memory = &selection.memories[k];
             let distance = question.sign * (i32::from(memory.value) - question.reference);
             let says = usize::from(distance >= question.from)
@@ -153,7 +153,7 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
                 - 2 * usize::from(distance >= question.to && distance >= question.from);
             let says = if memory.count == 0 { 0 } else { says };
             let trust = (k * 8 + usize::from(memory.count)) * 3 + says;
-            trusts[k] = trust;
+            *slot = trust;
             let p = self.trust[trust].0[node].p1_q16();
             self.inputs[base + k] = i32::from(self.stretch[(p >> 4) as usize & 4095]);
         }
@@ -222,8 +222,8 @@ impl Memories {
     /// Looks up what followed these contexts.
     #[inline(always)]
     pub(crate) fn look_up(&mut self, keys: &[u64; MEMORIES_MAX], selection: &mut Selection) {
-        for k in 0..self.count {
-            let hash = keys[k]
+        for (k, key) in keys.iter().enumerate().take(self.count) {
+            let hash = key
                 .wrapping_add(k as u64)
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let at = k * MEMORY_SIZE + (hash >> 48) as usize;
