@@ -179,7 +179,7 @@ fn screenshot(x: u32, y: u32) -> [u8; 3] {
             return [shade / 2, shade / 2, shade];
         }
         if x > 400 {
-            return if (y / 40) % 2 == 0 {
+            return if (y / 40).is_multiple_of(2) {
                 [200; 3]
             } else {
                 [230; 3]
@@ -280,7 +280,7 @@ fn never_larger_than_png_or_webp() {
         (
             "lines",
             Picture::new(300, 300, |x, y| {
-                let on = (x * 3 + y) % 97 == 0 || (x + 300 - y) % 61 == 0;
+                let on = (x * 3 + y).is_multiple_of(97) || (x + 300 - y).is_multiple_of(61);
                 if on { [200, 30, 30] } else { [255; 3] }
             }),
         ),

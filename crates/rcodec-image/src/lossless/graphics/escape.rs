@@ -2,7 +2,7 @@
 //! by bit: counters in hashed contexts, and numerical predictions as
 //! distributions.
 
-use super::experts::{ChannelExperts, EXPERTS, Expectation};
+use super::experts::{ChannelExperts, Expectation};
 use super::packing::Packing;
 use super::surroundings::{Near, finish, mix};
 use crate::lossless::logistic::ln_q8;
@@ -172,7 +172,7 @@ impl Escape {
         let mut low = 0i32;
         let mut lines = [0; CONTEXTS];
         let mut node = 1usize;
-        let mut ends = expectation.tails(0).zip(expectation.tails(1 << bits));
+        let mut ends = (expectation.tails(0), expectation.tails(1 << bits));
         for shift in (0..bits).rev() {
             if shift + 1 == bits || shift % 4 == 3 {
                 lines = self.find_lines(hashes, (1u32 << bits | low as u32) >> (shift + 1));
@@ -233,12 +233,3 @@ impl Escape {
         Ok(low)
     }
 }
-
-/// Pairs up what belongs to both ends of an interval.
-trait Zip: Sized {
-    fn zip(self, other: Self) -> (Self, Self) {
-        (self, other)
-    }
-}
-
-impl Zip for [i32; EXPERTS] {}

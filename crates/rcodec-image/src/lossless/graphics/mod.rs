@@ -285,3 +285,98 @@ impl Rows {
         Ok(symbol)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::PictureProgress;
+    use rcodec_core::NoProgress;
+    use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
+
+    /// A picture with flat areas, repeated tiles and noise in `levels` values.
+    fn draw(width: usize, rows: usize, bits: u8, channels: usize, levels: u32) -> Planes {
+        let mut planes = Planes::zeroed(width, rows, bits, channels);
+        let top = (1u32 << bits) - 1;
+        let random = |a: usize, b: usize| {
+            let h = (a as u32 ^ 77).wrapping_mul(0x9e37_79b1) ^ b as u32;
+            (h ^ h >> 15).wrapping_mul(0x85eb_ca77) >> 9
+        };
+        for (c, plane) in planes.channels.iter_mut().enumerate() {
+            for (at, slot) in plane.iter_mut().enumerate() {
+                let (x, y) = (at % width, at / width);
+                let level = match (x / 16 + y / 16) % 3 {
+                    0 => 1,
+                    1 => random(x % 7, y % 5 + 9 * c),
+                    _ => random(at, c),
+                };
+                *slot = (level % levels * (top / levels).max(1)).min(top) as u16;
+            }
+        }
+        planes
+    }
+
+    fn maps_of(planes: &Planes) -> Vec<ValueMap> {
+        let channels = planes.channels.iter();
+        channels
+            .map(|plane| ValueMap::of(plane, planes.bits))
+            .collect()
+    }
+
+    #[test]
+    fn every_alphabet_comes_back() {
+        let picture = PictureProgress::new(&NoProgress, 0);
+        for (bits, channels, levels) in [
+            (1, 1, 2),
+            (2, 1, 3),
+            (8, 1, 200),
+            (8, 3, 2),
+            (8, 3, 6),
+            (8, 3, 250),
+            (8, 4, 250),
+            (10, 3, 1000),
+            (16, 1, 60_000),
+            (16, 2, 60_000),
+            (16, 4, 60_000),
+        ] {
+            let mut planes = draw(53, 40, bits, channels, levels);
+            let maps = maps_of(&planes);
+            for (plane, map) in planes.channels.iter_mut().zip(&maps) {
+                map.to_ranks(plane);
+            }
+            let mut encoder = RangeBitEncoder::new();
+            let mut given = planes.clone();
+            let mut progress = picture.group(0);
+            let done = code(&mut encoder, &mut given, &maps, &mut progress).unwrap();
+            let fits = u32::from(bits) * channels as u32 <= 32;
+            assert_eq!(done.is_some(), fits, "{bits} bits, {channels} channels");
+            if !fits {
+                continue;
+            }
+            let bytes = encoder.finish();
+            let mut decoder = RangeBitDecoder::new(&bytes);
+            let mut found = Planes::zeroed(53, 40, bits, channels);
+            let mut progress = picture.group(0);
+            code(&mut decoder, &mut found, &maps, &mut progress).unwrap();
+            decoder.finish().unwrap();
+            assert!(found == planes, "{bits} bits, {channels} channels");
+        }
+    }
+
+    #[test]
+    fn any_bytes_end() {
+        let picture = PictureProgress::new(&NoProgress, 0);
+        let planes = draw(31, 20, 8, 3, 250);
+        let maps = maps_of(&planes);
+        for seed in 0..40u32 {
+            let bytes: Vec<u8> = (0..200u32)
+                .map(|i| ((i ^ seed).wrapping_mul(0x9e37_79b1).rotate_left(seed) >> 11) as u8)
+                .collect();
+            let mut decoder = RangeBitDecoder::new(&bytes);
+            let mut found = Planes::zeroed(31, 20, 8, 3);
+            let _ = code(&mut decoder, &mut found, &maps, &mut picture.group(0));
+            for (plane, map) in found.channels.iter().zip(&maps) {
+                assert!(plane.iter().all(|&rank| rank <= map.max_rank()));
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ pub(crate) const STATES: usize = 24;
 /// One context's memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Slot {
-    /// Upper half of the hash; 0 means that nothing is stored.
+    /// Lower half of the hash, odd; 0 means that nothing is stored.
     check: u16,
     /// How many times in a row the last symbol came again.
     hits: u16,
@@ -73,6 +73,7 @@ pub(crate) struct Recall {
     bits: u32,
     slots: Vec<Slot>,
     places: [usize; CONTEXTS],
+    checks: [u16; CONTEXTS],
     /// The slots of the present contexts.
     pub(crate) found: [Slot; CONTEXTS],
 }
@@ -83,6 +84,7 @@ impl Recall {
             bits,
             slots: vec![Slot::default(); CONTEXTS << bits],
             places: [0; CONTEXTS],
+            checks: [0; CONTEXTS],
             found: [Slot::default(); CONTEXTS],
         }
     }
@@ -94,28 +96,26 @@ impl Recall {
             let place = k << self.bits | (hash >> (32 - self.bits)) as usize;
             let check = hash as u16 | 1;
             self.places[k] = place;
+            self.checks[k] = check;
             let slot = self.slots[place];
             self.found[k] = if slot.check == check {
                 slot
             } else {
                 Slot::default()
             };
-            if !self.found[k].known() {
-                self.found[k].hits = check;
-            }
         }
     }
 
     /// Learns the symbol that came.
     #[inline(always)]
     pub(crate) fn learn(&mut self, symbol: u32) {
-        for (&place, found) in self.places.iter().zip(&self.found) {
+        for (&place, &check) in self.places.iter().zip(&self.checks) {
             let slot = &mut self.slots[place];
-            if found.known() {
+            if slot.check == check {
                 slot.learn(symbol);
             } else {
                 *slot = Slot {
-                    check: found.hits,
+                    check,
                     hits: 0,
                     last: symbol,
                     older: symbol,
@@ -197,10 +197,10 @@ impl Match {
     pub(crate) fn learn(&mut self, at: usize, symbol: u32, predicted: Option<u32>) {
         self.places[self.entry] = at as u32;
         if self.pointer != 0 {
-            match predicted {
-                Some(p) if p == symbol => self.length += 1,
-                Some(_) => self.length = 0,
-                None => self.length = 0,
+            if predicted == Some(symbol) {
+                self.length += 1;
+            } else {
+                self.length = 0;
             }
             self.pointer += 1;
             if predicted.is_none() && self.agreement < 6 {
