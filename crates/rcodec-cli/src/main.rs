@@ -13,6 +13,8 @@ mod limits;
 mod models;
 mod output;
 mod progress;
+mod range;
+mod recover;
 mod report;
 
 use args::{Args, Command};

@@ -165,10 +165,20 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The number of the level nearest to a prediction in whole samples.
+    #[inline(always)]
+    pub(crate) fn nearest_whole(&self, prediction: i64) -> i64 {
+        if self.set.is_none() {
+            let (min, max) = (i64::from(self.min), i64::from(self.max));
+            return prediction.clamp(min, max) - min;
+        }
+        self.nearest(prediction << 8).index
+    }
+
     /// The number of a level that can occur; of others (a decoder does not
     /// know the level yet), any.
     #[inline(always)]
-    fn index_of(&self, level: i32) -> i64 {
+    pub(crate) fn index_of(&self, level: i32) -> i64 {
         match self.set {
             Some(set) => set.rank(level.clamp(self.min, self.max)) as i64,
             None => i64::from(level) - i64::from(self.min),
@@ -177,7 +187,7 @@ impl<'a> Places<'a> {
 
     /// The level of a number, if there is one.
     #[inline(always)]
-    fn level(&self, index: i64) -> Option<i32> {
+    pub(crate) fn level(&self, index: i64) -> Option<i32> {
         if index < 0 || index > self.last() {
             return None;
         }

@@ -1,7 +1,9 @@
 //! Mixers for the decisions of the residual coder, from quick to thorough.
 
 use super::residual::{DISTANCES, EXCESSES};
-use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash};
+use rcodec_entropy::logistic::{
+    Apm, Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash,
+};
 
 /// Decisions are of three kinds.
 const KINDS: usize = 3;
@@ -100,48 +102,14 @@ impl DecisionMixer for NarrowMixer {
     }
 }
 
-/// Thirteen inputs, one set of weights for each distance.
-#[derive(Clone)]
-pub(crate) struct MediumMixer {
-    inputs: Inputs<16>,
-    mixer: Mixer<16>,
-}
-
-impl DecisionMixer for MediumMixer {
-    const LAPLACE: usize = 5;
-    const TABLES: usize = 8;
-
-    fn new() -> Self {
-        let mut inputs = Inputs::new();
-        inputs.set(15, BIAS_Q8);
-        MediumMixer {
-            inputs,
-            mixer: Mixer::new(KINDS * DISTANCES, 65536 / 10, RATE),
-        }
-    }
-
-    #[inline(always)]
-    fn set(&mut self, index: usize, logit_q8: i32) {
-        self.inputs.set(index, logit_q8);
-    }
-
-    #[inline(always)]
-    fn mix(&mut self, contexts: [usize; 3]) -> u32 {
-        self.mixer.mix(&self.inputs, contexts[0]);
-        self.mixer.p1_q16()
-    }
-
-    #[inline(always)]
-    fn update(&mut self, bit: bool) {
-        self.mixer.update(&self.inputs, bit);
-    }
-}
-
-/// Thirteen inputs, three selections of weights, and a mixer of their answers.
+/// Thirteen inputs, three selections of weights, a mixer of their answers, and
+/// two secondary estimates of its answer, by distance and by spread.
 #[derive(Clone)]
 pub(crate) struct WideMixer {
     inputs: Inputs<16>,
     stack: MixerStack<16, 3>,
+    by_distance: Apm,
+    by_spread: Apm,
 }
 
 impl DecisionMixer for WideMixer {
@@ -160,6 +128,8 @@ impl DecisionMixer for WideMixer {
         WideMixer {
             inputs,
             stack: MixerStack::new(sets, KINDS * DISTANCES, parameters),
+            by_distance: Apm::new(sets[0], 255),
+            by_spread: Apm::new(sets[1], 255),
         }
     }
 
@@ -170,12 +140,16 @@ impl DecisionMixer for WideMixer {
 
     #[inline(always)]
     fn mix(&mut self, contexts: [usize; 3]) -> u32 {
-        self.stack.mix(&self.inputs, contexts, contexts[0]);
-        self.stack.p1_q16()
+        let logit_q8 = self.stack.mix(&self.inputs, contexts, contexts[0]);
+        let refined = self.by_distance.refine(logit_q8, contexts[0])
+            + self.by_spread.refine(logit_q8, contexts[1]);
+        (2 * self.stack.p1_q16() + refined) >> 2
     }
 
     #[inline(always)]
     fn update(&mut self, bit: bool) {
         self.stack.update(&self.inputs, bit);
+        self.by_distance.update(bit);
+        self.by_spread.update(bit);
     }
 }

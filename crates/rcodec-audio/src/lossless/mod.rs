@@ -20,7 +20,9 @@ mod encoder;
 mod float;
 mod jobs;
 mod least_squares;
+mod linear;
 mod nlms;
+mod normal_equations;
 mod packing;
 mod predictor;
 mod preset;
@@ -30,9 +32,8 @@ mod residual_tables;
 mod stages;
 mod structure;
 
-use block::Layout;
+use block::{Layout, Method};
 use bytes::ByteReader;
-use preset::Preset;
 use rcodec_core::{
     AudioHeader, Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info,
     MediaHeader, MediaKind, Rate, Result, SampleFormat, StreamHeader,
@@ -96,9 +97,10 @@ impl Codec for AudioLossless {
             format: header.format,
             block_frames: block_frames as usize,
         };
-        let preset = Preset::number_for(context.effort);
+        let samples_per_second = u64::from(header.sample_rate) * u64::from(header.channels);
+        let method = Method::for_effort(context.effort, samples_per_second);
         Ok(Box::new(encoder::BlockEncoder::new(
-            layout, preset, context,
+            layout, method, context,
         )))
     }
 
@@ -108,14 +110,7 @@ impl Codec for AudioLossless {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         let audio = audio_header(&header.media)?;
-        let mut reader = ByteReader::new(&header.params);
-        let block_frames = reader.varint_in(1..=u64::from(u32::MAX), "frames of a block")?;
-        if !reader.rest().is_empty() {
-            return Err(Error::malformed(reader.at(), "bytes behind the parameters"));
-        }
-        if block_frames > max_block_frames(audio) {
-            return Err(Error::malformed(0, "frames of a block"));
-        }
+        let block_frames = block_frames(header)?;
         let layout = Layout {
             channels: usize::from(audio.channels),
             format: audio.format,
@@ -123,6 +118,25 @@ impl Codec for AudioLossless {
         };
         Ok(Box::new(decoder::BlockDecoder::new(layout, context)))
     }
+}
+
+/// The frames of every data block of a stream of this codec but the last one,
+/// which has what is left. Every block decodes by itself.
+///
+/// # Errors
+/// [`Error::Malformed`] with offsets within the parameters, and
+/// [`Error::Parameter`] for what is no sound.
+pub fn block_frames(header: &StreamHeader) -> Result<u64> {
+    let audio = audio_header(&header.media)?;
+    let mut reader = ByteReader::new(&header.params);
+    let block_frames = reader.varint_in(1..=u64::from(u32::MAX), "frames of a block")?;
+    if !reader.rest().is_empty() {
+        return Err(Error::malformed(reader.at(), "bytes behind the parameters"));
+    }
+    if block_frames > max_block_frames(audio) {
+        return Err(Error::malformed(0, "frames of a block"));
+    }
+    Ok(block_frames)
 }
 
 /// The header of a sound stream that this codec can take.
