@@ -168,11 +168,12 @@ impl<'a> Places<'a> {
     /// The number of the level nearest to a prediction in whole samples.
     #[inline(always)]
     pub(crate) fn nearest_whole(&self, prediction: i64) -> i64 {
-        if self.set.is_none() {
-            let (min, max) = (i64::from(self.min), i64::from(self.max));
-            return prediction.clamp(min, max) - min;
+        let (min, max) = (i64::from(self.min), i64::from(self.max));
+        let level = prediction.clamp(min, max);
+        match self.set {
+            None => level - min,
+            Some(_) => self.nearest(level << 8).index,
         }
-        self.nearest(prediction << 8).index
     }
 
     /// The number of a level that can occur; of others (a decoder does not
