@@ -102,14 +102,11 @@ impl DecisionMixer for NarrowMixer {
     }
 }
 
-/// Thirteen inputs, three selections of weights, a mixer of their answers, and
-/// two secondary estimates of its answer, by distance and by spread.
+/// Thirteen inputs, three selections of weights, and a mixer of their answers.
 #[derive(Clone)]
 pub(crate) struct WideMixer {
     inputs: Inputs<16>,
     stack: MixerStack<16, 3>,
-    by_distance: Apm,
-    by_spread: Apm,
 }
 
 impl DecisionMixer for WideMixer {
@@ -128,8 +125,6 @@ impl DecisionMixer for WideMixer {
         WideMixer {
             inputs,
             stack: MixerStack::new(sets, KINDS * DISTANCES, parameters),
-            by_distance: Apm::new(sets[0], 255),
-            by_spread: Apm::new(sets[1], 255),
         }
     }
 
@@ -140,16 +135,12 @@ impl DecisionMixer for WideMixer {
 
     #[inline(always)]
     fn mix(&mut self, contexts: [usize; 3]) -> u32 {
-        let logit_q8 = self.stack.mix(&self.inputs, contexts, contexts[0]);
-        let refined = self.by_distance.refine(logit_q8, contexts[0])
-            + self.by_spread.refine(logit_q8, contexts[1]);
-        (2 * self.stack.p1_q16() + refined) >> 2
+        self.stack.mix(&self.inputs, contexts, contexts[0]);
+        self.stack.p1_q16()
     }
 
     #[inline(always)]
     fn update(&mut self, bit: bool) {
         self.stack.update(&self.inputs, bit);
-        self.by_distance.update(bit);
-        self.by_spread.update(bit);
     }
 }
