@@ -1,9 +1,7 @@
 //! Mixers for the decisions of the residual coder, from quick to thorough.
 
 use super::residual::{DISTANCES, EXCESSES};
-use rcodec_entropy::logistic::{
-    Apm, Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash,
-};
+use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash};
 
 /// Decisions are of three kinds.
 const KINDS: usize = 3;
