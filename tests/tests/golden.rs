@@ -7,7 +7,7 @@
 //! `RCODEC_WRITE_GOLDEN=1 cargo test -p rcodec-tests --test golden`, which
 //! never touches one that is there.
 
-use rcodec::{Codec, CodecId, EncodeContext, Error, Rate};
+use rcodec::{Codec, CodecId, Effort, EncodeContext, Error, Rate};
 use rcodec_tests::{Sample, all_samples, decode, golden_folder, lossless_codecs_for};
 use std::fs;
 
@@ -32,6 +32,19 @@ fn missing_golden_files_are_written_on_request() {
             let path = golden_folder().join(file_name(&sample, codec));
             if !path.exists() {
                 let file = sample.encode(codec, EncodeContext::default()).unwrap();
+                fs::write(path, file).unwrap();
+            }
+        }
+        // Sound is coded in different ways by effort.
+        let audio = rcodec::codec(CodecId::AUDIO_LOSSLESS).unwrap();
+        for effort in [1, 9] {
+            let context = EncodeContext {
+                effort: Effort::new(effort).unwrap(),
+                ..EncodeContext::default()
+            };
+            let name = format!("{}.audio-lossless.e{effort}.v1.rcd", sample.name);
+            let path = golden_folder().join(name);
+            if let (Ok(file), false) = (sample.encode(audio, context), path.exists()) {
                 fs::write(path, file).unwrap();
             }
         }

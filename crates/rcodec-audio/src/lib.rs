@@ -6,4 +6,4 @@
 
 mod lossless;
 
-pub use lossless::AudioLossless;
+pub use lossless::{AudioLossless, block_frames};

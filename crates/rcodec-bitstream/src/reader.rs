@@ -11,7 +11,7 @@ use rcodec_core::{
     Block, BlockSource, Budget, CodecId, Error, MAX_BLOCK_BYTES, Metadata, Reservation, Result,
     StreamHeader,
 };
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Seek};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// A body of open length is given in blocks of this size.
@@ -62,7 +62,8 @@ enum State {
     Blocks {
         /// The number of the next block.
         number: u64,
-        /// A block already read while looking for metadata.
+        /// A block already read while looking for metadata, or while skipping
+        /// data.
         pending: Option<RawBlock>,
         end: Option<End>,
     },
@@ -339,12 +340,14 @@ impl<R: BufRead> ContainerReader<R> {
         else {
             return Ok(None);
         };
-        if let Some(block) = pending.take() {
-            return Ok(Some(block));
-        }
         while end.is_none() {
-            let raw = self.src.block(*number, &self.budget)?;
-            *number += 1;
+            let raw = match pending.take() {
+                Some(raw) => raw,
+                None => {
+                    *number += 1;
+                    self.src.block(*number - 1, &self.budget)?
+                }
+            };
             match raw.kind {
                 block::DATA if raw.payload.is_empty() => {
                     return Err(Error::malformed(raw.at, "an empty data block"));
@@ -372,6 +375,56 @@ impl<R: BufRead> ContainerReader<R> {
             }
         }
         Ok(None)
+    }
+}
+
+impl<R: BufRead + Seek> ContainerReader<R> {
+    /// Steps over data blocks of the block form without reading them; of each,
+    /// only the head is read and checked. Gives back how many there were, at
+    /// most `count`.
+    ///
+    /// # Errors
+    /// As [`BlockSource::next_block`], for the heads.
+    pub fn skip_blocks(&mut self, count: u64) -> Result<u64> {
+        let State::Blocks {
+            number,
+            pending,
+            end,
+        } = &mut self.state
+        else {
+            return Ok(0);
+        };
+        let mut skipped = 0;
+        while skipped < count && end.is_none() {
+            match pending.take() {
+                Some(raw) if raw.kind == block::DATA => {}
+                Some(raw) => {
+                    *pending = Some(raw);
+                    break;
+                }
+                None => {
+                    let head = self.src.head(*number)?;
+                    *number += 1;
+                    if head.kind != block::DATA {
+                        *pending = Some(self.src.body(head, *number - 1, &self.budget)?);
+                        if pending
+                            .as_ref()
+                            .is_some_and(|b| b.kind & block::SKIPPABLE != 0)
+                        {
+                            *pending = None;
+                            continue;
+                        }
+                        break;
+                    }
+                    let bytes = head.len + 8;
+                    self.src.inner.seek_relative(bytes as i64)?;
+                    self.src.at += bytes;
+                }
+            }
+            skipped += 1;
+        }
+        self.data_blocks += skipped;
+        Ok(skipped)
     }
 }
 
@@ -499,6 +552,12 @@ impl<R: BufRead> Source<R> {
 
     /// Reads block `number` and verifies its checks.
     fn block(&mut self, number: u64, budget: &Budget) -> Result<RawBlock> {
+        let head = self.head(number)?;
+        self.body(head, number, budget)
+    }
+
+    /// Reads the head of block `number` and verifies its check.
+    fn head(&mut self, number: u64) -> Result<Head> {
         let start = self.at;
         let mut bytes = vec![self.expect_byte()?];
         let kind = bytes[0];
@@ -519,11 +578,22 @@ impl<R: BufRead> Source<R> {
         if len > MAX_BLOCK_BYTES as u64 {
             return Err(Error::malformed(start, "a block of more than 1 GiB"));
         }
-        let memory = budget.reserve(len)?;
+        Ok(Head {
+            kind,
+            len,
+            bytes,
+            start,
+        })
+    }
+
+    /// Reads what follows the head of block `number`, and verifies the check.
+    fn body(&mut self, head: Head, number: u64, budget: &Budget) -> Result<RawBlock> {
+        let memory = budget.reserve(head.len)?;
         let at = self.at;
         // The head stays in front of the payload for the checksum.
+        let mut bytes = head.bytes;
         let head_len = bytes.len();
-        self.read_exactly(len, &mut bytes)?;
+        self.read_exactly(head.len, &mut bytes)?;
         let mut check = Vec::new();
         self.read_exactly(8, &mut check)?;
         let mut hash = block_check(self.lead_byte);
@@ -531,17 +601,28 @@ impl<R: BufRead> Source<R> {
         if check != hash.digest().to_le_bytes() {
             return Err(Error::Checksum {
                 block: number,
-                at: start,
+                at: head.start,
             });
         }
         bytes.drain(..head_len);
         Ok(RawBlock {
-            kind,
+            kind: head.kind,
             payload: bytes,
             at,
             memory,
         })
     }
+}
+
+/// The head of a block.
+struct Head {
+    kind: u8,
+    /// Bytes of the payload.
+    len: u64,
+    /// As it stands in the file, with its check.
+    bytes: Vec<u8>,
+    /// Where the block begins.
+    start: u64,
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ Exit codes:
   4    a limit (memory, samples, work) forbids going on
   5    reading or writing failed, or the target exists
   6    not supported by this build, or a model or dictionary is missing
+  7    decoded with --recover, but something was lost (silence stands for it)
   130  interrupted";
 
 /// Learned and classical codecs for images, audio, text and any bytes.
@@ -130,6 +131,10 @@ pub(crate) struct EncodeArgs {
     /// Decode sound that is small as it is (FLAC, MP3, Ogg, AAC) to samples
     #[arg(long, conflicts_with = "exact_file")]
     pub(crate) transcode: bool,
+    /// Take the input as sound without a header: RATE,CHANNELS,FORMAT, such as
+    /// 48000,2,s16le (s8, u8; s16, s24, s32, f32 with le or be)
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["exact_file", "transcode", "pixels"], value_parser = parse_raw)]
+    pub(crate) raw: Option<rcodec_io::RawSound>,
     /// Give back the very bytes of the file, not only its pixels and metadata
     #[arg(long)]
     pub(crate) exact_file: bool,
@@ -182,6 +187,16 @@ pub(crate) struct DecodeArgs {
     pub(crate) inputs: Inputs,
     #[command(flatten)]
     pub(crate) outputs: Outputs,
+    /// Sound: begin at this time, as [[H:]M:]S[.fraction]
+    #[arg(long, value_name = "TIME", value_parser = crate::range::parse_time)]
+    pub(crate) from: Option<crate::range::Time>,
+    /// Sound: end before this time
+    #[arg(long, value_name = "TIME", value_parser = crate::range::parse_time)]
+    pub(crate) to: Option<crate::range::Time>,
+    /// Sound: go on behind damaged blocks; silence stands for them, and
+    /// standard error says where
+    #[arg(long, conflicts_with_all = ["from", "to", "remove_source"])]
+    pub(crate) recover: bool,
     /// Write this format (png, ppm, pam, jpeg, webp, tiff, bmp, qoi, wav, raw)
     /// [default: by the name after -o, else that of the source]
     #[arg(long, value_name = "FORMAT")]
@@ -209,6 +224,11 @@ pub(crate) struct ListArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn parse_raw(text: &str) -> Result<rcodec_io::RawSound, String> {
+    rcodec_io::RawSound::parse(text)
+        .ok_or_else(|| format!("{text:?} is no sound such as 48000,2,s16le"))
 }
 
 const MODEL_PLACES: &str = "\

@@ -6,11 +6,13 @@ use crate::inputs::{EXTENSION, Input, Select, for_each};
 use crate::limits::{add_prior, load_dictionary};
 use crate::output::{PendingFile, Target, several};
 use crate::progress::FileProgress;
+use crate::range::{RangeReader, Wanted, seekable};
+use crate::recover;
 use crate::report::FileReport;
-use rcodec::{Budget, DecodeContext, MediaHeader, StreamDecoder};
+use rcodec::{Budget, DecodeContext, MediaHeader, Metadata, Recovery, StreamDecoder};
 use rcodec_io::{OutputFormat, Sink};
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,6 +92,8 @@ struct Done {
     codec: &'static str,
     samples: u64,
     rcd_bytes: u64,
+    /// What was lost and is silence now.
+    lost: Option<String>,
 }
 
 fn decode_file(
@@ -103,6 +107,16 @@ fn decode_file(
     let progress = FileProgress::new(&input.path, args.inputs.quiet || args.inputs.json);
     let budget = args.limits.budget();
     let media_bytes;
+    let how = How {
+        wanted: (args.from.is_some() || args.to.is_some()).then_some(Wanted {
+            from: args.from,
+            to: args.to,
+        }),
+        recover: args.recover,
+        format,
+        dictionary,
+        budget,
+    };
     let done = match target {
         Target::Stdout => {
             let mut out = CountingWriter {
@@ -110,7 +124,7 @@ fn decode_file(
                 bytes: 0,
             };
             let sink = Sink::Stream(Box::new(io::BufWriter::new(&mut out)));
-            let done = decode(input, &progress, format, dictionary, budget, sink)?;
+            let done = decode_as(input, &progress, &how, sink)?;
             media_bytes = out.bytes;
             done
         }
@@ -118,7 +132,7 @@ fn decode_file(
             let attributes = input.attributes()?;
             let pending = PendingFile::create(path, args.outputs.force)?;
             let sink = Sink::File(Box::new(pending.writer()));
-            let done = decode(input, &progress, format, dictionary, budget, sink)?;
+            let done = decode_as(input, &progress, &how, sink)?;
             media_bytes = pending.reopen()?.metadata()?.len();
             pending.commit(attributes.as_ref())?;
             if args.outputs.remove_source {
@@ -150,7 +164,110 @@ fn decode_file(
         args.inputs.quiet || (data_on_stdout && !args.inputs.json),
         data_on_stdout,
     );
-    Ok(())
+    match done.lost {
+        Some(what) => Err(Failure::lost(what)),
+        None => Ok(()),
+    }
+}
+
+/// What a file is decoded to, and how.
+struct How<'a> {
+    /// A part of a sound.
+    wanted: Option<Wanted>,
+    /// Go on behind damage.
+    recover: bool,
+    format: Option<OutputFormat>,
+    dictionary: &'a [u8],
+    budget: Budget,
+}
+
+fn decode_as(
+    input: &Input,
+    progress: &Arc<FileProgress>,
+    how: &How,
+    sink: Sink<'_>,
+) -> Result<Done, Failure> {
+    let context = context(how.dictionary, how.budget.clone(), progress);
+    if let Some(wanted) = how.wanted {
+        return match seekable(input)? {
+            // A small buffer: of blocks that are stepped over, only heads are
+            // read.
+            Some(file) => {
+                let reader = BufReader::with_capacity(4 << 10, file);
+                decode_range(RangeReader::seek(reader, context, wanted)?, how, sink)
+            }
+            None => {
+                let reader = input.open(progress)?;
+                decode_range(RangeReader::read(reader, context, wanted)?, how, sink)
+            }
+        };
+    }
+    if how.recover {
+        let file = recover::read_whole(input, progress, &how.budget)?;
+        if recover::is_worth_it(&file.bytes) {
+            return decode_recovering(input, &file.bytes, how, sink);
+        }
+    }
+    decode(
+        input,
+        progress,
+        how.format,
+        how.dictionary,
+        how.budget.clone(),
+        sink,
+    )
+}
+
+/// Decodes what is left of a damaged sound.
+fn decode_recovering(
+    input: &Input,
+    file: &[u8],
+    how: &How,
+    sink: Sink<'_>,
+) -> Result<Done, Failure> {
+    let mut recovery = Recovery::open(file, how.budget.clone())?;
+    let header = recovery.header().clone();
+    let MediaHeader::Audio(audio) = &header.media else {
+        return Err(Failure::usage("only sound can be recovered"));
+    };
+    let restored = rcodec_io::restore_format(&header.media, recovery.metadata());
+    let format = how.format.unwrap_or(restored);
+    let metadata = recovery.metadata();
+    let mut writer = rcodec_io::create(format, &header.media, metadata, sink, &how.budget)?;
+    while let Some(unit) = recovery.next_unit()? {
+        writer.write(unit)?;
+    }
+    writer.finish(recovery.tail())?;
+    Ok(Done {
+        codec: rcodec::codec(header.codec)?.info().name,
+        samples: recovery.frames() * u64::from(audio.channels),
+        rcd_bytes: file.len() as u64,
+        lost: recover::report(input, &recovery, audio.sample_rate),
+        media: header.media,
+    })
+}
+
+/// Writes a part of a sound as a file of its own.
+fn decode_range<R: BufRead>(
+    mut range: RangeReader<'_, R>,
+    how: &How,
+    sink: Sink<'_>,
+) -> Result<Done, Failure> {
+    let header = range.decoder().header().clone();
+    let format = how.format.unwrap_or(OutputFormat::Wav);
+    let metadata = range.metadata();
+    let mut writer = rcodec_io::create(format, &header.media, &metadata, sink, &how.budget)?;
+    while let Some(unit) = range.next_unit()? {
+        writer.write(unit)?;
+    }
+    writer.finish(&Metadata::default())?;
+    Ok(Done {
+        codec: rcodec::codec(header.codec)?.info().name,
+        media: header.media,
+        samples: range.samples(),
+        rcd_bytes: 0,
+        lost: None,
+    })
 }
 
 fn context<'a>(
@@ -195,6 +312,7 @@ fn decode(
         media: header.media,
         samples,
         rcd_bytes: summary.bytes,
+        lost: None,
     })
 }
 

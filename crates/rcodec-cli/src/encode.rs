@@ -150,6 +150,7 @@ impl<'a> Job<'a> {
                 pixels: self.args.pixels || lossy,
                 transcode: self.args.transcode || lossy,
                 bytes,
+                raw: self.args.raw,
             },
             codec: self.codec,
         }
@@ -203,7 +204,10 @@ impl<'a> Job<'a> {
         let attributes = input.attributes()?;
         let mut pending = PendingFile::create(path, force)?;
         let mut done = self.encode(input, progress, self.plan(), pending.writer())?;
-        let asked = self.codec.is_some() || self.args.pixels || self.args.transcode;
+        let asked = self.codec.is_some()
+            || self.args.pixels
+            || self.args.transcode
+            || self.args.raw.is_some();
         let may_store = !asked && self.rate == Rate::Lossless && !input.is_stdin();
         if may_store && done.rcd_bytes > progress.read_bytes() {
             let store = Plan {

@@ -12,6 +12,7 @@ const BAD_INPUT: u8 = 3;
 const LIMIT: u8 = 4;
 const IO: u8 = 5;
 const UNSUPPORTED: u8 = 6;
+const LOST: u8 = 7;
 /// As shells report a process ended by SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -35,6 +36,14 @@ impl Failure {
     pub(crate) fn target(message: impl Into<String>) -> Self {
         Failure {
             code: IO,
+            message: message.into(),
+        }
+    }
+
+    /// A target that is written, but with silence for what was lost.
+    pub(crate) fn lost(message: impl Into<String>) -> Self {
+        Failure {
+            code: LOST,
             message: message.into(),
         }
     }

@@ -14,6 +14,8 @@ mod live;
 mod models;
 mod output;
 mod progress;
+mod range;
+mod recover;
 mod report;
 
 use args::{Args, Command};

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Isa, Kernel};
+use crate::simd::{Avx2, Avx512, Isa, Kernel};
 
 /// A computation in plain Rust that gains from being compiled for the CPU's
 /// vector instructions: loops over slices that compilers vectorise.
@@ -19,19 +19,12 @@ pub trait Work {
 }
 
 impl Engine {
-    /// Runs `work` compiled for the level of this engine, as far as that pays:
-    /// for AVX2 where the level is that or higher, as it is elsewhere.
+    /// Runs `work` compiled for the level of this engine, as far as that pays
+    /// for most: for AVX2 where the level is that or higher, as it is
+    /// elsewhere.
     pub fn run<W: Work>(&self, work: W) -> W::Output {
         #[cfg(target_arch = "x86_64")]
         {
-            struct Run<W>(W);
-            impl<W: Work> Kernel for Run<W> {
-                type Output = W::Output;
-                #[inline(always)]
-                fn call<I: Isa>(self, _: I) -> W::Output {
-                    self.0.run()
-                }
-            }
             if self.level() != crate::Level::Scalar
                 && let Some(isa) = Avx2::new()
             {
@@ -39,6 +32,33 @@ impl Engine {
             }
         }
         work.run()
+    }
+
+    /// As [`run`](Self::run), but compiled for AVX-512 where the level is that
+    /// or higher: for loops over long arrays of floats or of 16-bit integers.
+    pub fn run_wide<W: Work>(&self, work: W) -> W::Output {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(
+            self.level(),
+            crate::Level::Avx512 | crate::Level::Avx512Vnni
+        ) && let Some(isa) = Avx512::new()
+        {
+            return isa.run(Run(work));
+        }
+        self.run(work)
+    }
+}
+
+/// [`Work`] as a kernel that does not look at its token.
+#[cfg(target_arch = "x86_64")]
+struct Run<W>(W);
+
+#[cfg(target_arch = "x86_64")]
+impl<W: Work> Kernel for Run<W> {
+    type Output = W::Output;
+    #[inline(always)]
+    fn call<I: Isa>(self, _: I) -> W::Output {
+        self.0.run()
     }
 }
 

@@ -18,7 +18,8 @@
 //! | PNG, every kind | pixels, all chunks | PNG with the same pixels and chunks, not interlaced |
 //! | BMP, binary PNM, PAM, TIFF, not compressed | pixels | the same file |
 //! | lossless WebP, QOI | pixels, all chunks | the same format, pixels and chunks |
-//! | WAV, RF64, BW64: 8–32-bit integers, 32-bit float | samples | the same file |
+//! | WAV, RF64, BW64, Wave64, AIFF, AIFF-C: 8–32-bit integers, 32-bit float | samples | the same file |
+//! | any bytes, with [`ReadOptions::raw`] | samples | the same bytes |
 //! | anything else, damaged, animated, several pages | bytes | the same file |
 //! | JPEG, lossy WebP, other BMP, TIFF, PNM, with [`ReadOptions::pixels`] | pixels | PNG |
 //! | FLAC, with [`ReadOptions::transcode`] | samples | WAV with the same samples |
@@ -47,6 +48,7 @@ mod wav;
 mod writer;
 
 pub use probe::{PROBE_BYTES, SourceKind, probe};
+pub use raw::RawSound;
 pub use source::{ReadOptions, Source, open};
 pub use strip::strip;
 pub use writer::{OutputFormat, Sink, WriteSeek, Writer, create, restore_format};

@@ -2,8 +2,8 @@
 
 use rcodec_core::{Error, Result, SampleFormat};
 
-/// How samples of a stream stand in a file: in 1–4 bytes, little endian, at
-/// the low end unless shifted.
+/// How samples of a stream stand in a file: in 1–4 bytes, at the
+/// low end unless shifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pcm {
     /// Bytes of one sample, 1–4.
@@ -12,6 +12,8 @@ pub(crate) struct Pcm {
     pub(crate) unsigned: bool,
     /// Zero bits below the sample within its bytes.
     pub(crate) shift: u32,
+    /// Whether the highest byte comes first.
+    pub(crate) big_endian: bool,
 }
 
 impl Pcm {
@@ -21,6 +23,7 @@ impl Pcm {
             bytes: usize::from(format.bits().clamp(1, 32)).div_ceil(8),
             unsigned: false,
             shift: 0,
+            big_endian: false,
         }
     }
 
@@ -39,6 +42,18 @@ impl Pcm {
     /// be 0.
     pub(crate) fn read(self, bytes: &[u8]) -> Vec<i32> {
         match self.bytes {
+            2 if self.big_endian => bytes
+                .chunks_exact(2)
+                .map(|b| i32::from(i16::from_be_bytes([b[0], b[1]])))
+                .collect(),
+            3 if self.big_endian => bytes
+                .chunks_exact(3)
+                .map(|b| i32::from_be_bytes([b[0], b[1], b[2], 0]) >> 8)
+                .collect(),
+            4 if self.big_endian => bytes
+                .chunks_exact(4)
+                .map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
             1 if self.unsigned => bytes.iter().map(|&b| i32::from(b) - 128).collect(),
             1 => bytes.iter().map(|&b| i32::from(b as i8)).collect(),
             2 => bytes
@@ -68,7 +83,11 @@ impl Pcm {
         for &sample in samples {
             misfit |= (sample << unused >> unused) ^ sample;
             let value = sample.wrapping_add(low) << self.shift;
-            bytes.extend_from_slice(&value.to_le_bytes()[..self.bytes]);
+            if self.big_endian {
+                bytes.extend_from_slice(&value.to_be_bytes()[4 - self.bytes..]);
+            } else {
+                bytes.extend_from_slice(&value.to_le_bytes()[..self.bytes]);
+            }
         }
         if misfit != 0 {
             return Err(Error::parameter(format!(
@@ -89,7 +108,11 @@ mod tests {
             let format = SampleFormat::Int { bits };
             let high = (1i64 << (bits - 1)) - 1;
             let samples = [0, 1, -1, high as i32, (-high - 1) as i32];
-            for pcm in [Pcm::packed(format), Pcm::wav(format)] {
+            let big_endian = Pcm {
+                big_endian: true,
+                ..Pcm::packed(format)
+            };
+            for pcm in [Pcm::packed(format), Pcm::wav(format), big_endian] {
                 let mut bytes = Vec::new();
                 pcm.write(&samples, &mut bytes).unwrap();
                 assert_eq!(bytes.len(), 5 * usize::from(bits) / 8);

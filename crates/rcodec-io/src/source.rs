@@ -3,6 +3,7 @@
 use crate::bytes::ByteUnits;
 use crate::input::Input;
 use crate::probe::{PROBE_BYTES, SourceKind, probe};
+use crate::raw::{self, RawSound};
 use crate::{decoded, png, raster, sound, wav};
 use rcodec_core::{Budget, Media, MediaHeader, Metadata, Result};
 use std::io::BufRead;
@@ -18,12 +19,14 @@ pub struct ReadOptions {
     pub transcode: bool,
     /// Take everything as bytes. Wins over the others.
     pub bytes: bool,
+    /// Take everything as sound of this kind, without a header.
+    pub raw: Option<RawSound>,
 }
 
 /// An opened file: a header, metadata, and units of media.
 ///
 /// What a source gives is always enough to write the file again: bit for bit
-/// for bytes and WAV, and with the same pixels and metadata for pictures.
+/// for bytes and sound, and with the same pixels and metadata for pictures.
 /// Files for which that is not so are given as bytes.
 pub struct Source {
     kind: SourceKind,
@@ -79,11 +82,15 @@ pub fn open(
     let kind = probe(input.peek(PROBE_BYTES)?);
     let attempt = if options.bytes {
         Attempt::Bytes(input, None)
+    } else if let Some(sound) = &options.raw {
+        Attempt::Media(raw::open(input, sound))
     } else {
         match kind {
             SourceKind::Png => png::open(input, budget)?,
             SourceKind::Apng | SourceKind::WebpAnimated => Attempt::bytes(input, "an animation"),
-            SourceKind::Wav => wav::open(input)?,
+            SourceKind::Wav => wav::open(input, wav::Container::Wav)?,
+            SourceKind::Wave64 => wav::open(input, wav::Container::Wave64)?,
+            SourceKind::Aiff => wav::open(input, wav::Container::Aiff)?,
             SourceKind::Bmp | SourceKind::Pnm | SourceKind::Tiff => {
                 match raster::open(input, kind, budget)? {
                     Attempt::Bytes(input, _) if options.pixels => {

@@ -29,8 +29,12 @@ pub enum OutputFormat {
     Qoi,
     /// RIFF WAVE.
     Wav,
+    /// Sony Wave64: only what was read from one.
+    Wave64,
+    /// AIFF or AIFF-C: only what was read from one.
+    Aiff,
     /// Samples alone: interleaved, little endian, each in the fewest whole
-    /// bytes that hold its bits; sound is signed.
+    /// bytes that hold its bits; sound is signed, unless it was read otherwise.
     Raw,
     /// Bytes as they are.
     Bytes,
@@ -54,6 +58,8 @@ impl OutputFormat {
             "bmp" | "dib" => OutputFormat::Bmp,
             "qoi" => OutputFormat::Qoi,
             "wav" | "wave" => OutputFormat::Wav,
+            "w64" => OutputFormat::Wave64,
+            "aif" | "aiff" | "aifc" => OutputFormat::Aiff,
             "raw" => OutputFormat::Raw,
             _ => return None,
         })
@@ -70,6 +76,8 @@ impl OutputFormat {
             OutputFormat::Bmp => "bmp",
             OutputFormat::Qoi => "qoi",
             OutputFormat::Wav => "wav",
+            OutputFormat::Wave64 => "w64",
+            OutputFormat::Aiff => "aiff",
             OutputFormat::Raw => "raw",
             OutputFormat::Bytes => return None,
         })
@@ -79,6 +87,12 @@ impl OutputFormat {
     pub fn is_picture(self) -> bool {
         use OutputFormat::*;
         matches!(self, Png | Pnm | Jpeg { .. } | Webp | Tiff | Bmp | Qoi)
+    }
+
+    /// Whether sound that was read in the format comes back in it.
+    fn is_sound(self) -> bool {
+        use OutputFormat::*;
+        matches!(self, Wav | Wave64 | Aiff | Raw)
     }
 }
 
@@ -92,6 +106,7 @@ pub fn restore_format(header: &MediaHeader, metadata: &Metadata) -> OutputFormat
         (MediaKind::Bytes, _) => OutputFormat::Bytes,
         (MediaKind::Image, Some(format)) if format.is_picture() => format,
         (MediaKind::Image, _) => OutputFormat::Png,
+        (MediaKind::Audio, Some(format)) if format.is_sound() => format,
         (MediaKind::Audio, _) => OutputFormat::Wav,
     }
 }
@@ -196,7 +211,7 @@ pub fn create<'a>(
         (OutputFormat::Bytes | OutputFormat::Raw, MediaHeader::Bytes) => {
             Ok(Box::new(ByteWriter { sink }))
         }
-        (OutputFormat::Raw, _) => Ok(Box::new(raw::RawWriter::new(header, sink)?)),
+        (OutputFormat::Raw, _) => Ok(Box::new(raw::RawWriter::new(header, metadata, sink)?)),
         (OutputFormat::Png, MediaHeader::Image(image)) => Ok(Box::new(png::PngWriter::new(
             image, metadata, sink, budget,
         )?)),
@@ -206,8 +221,17 @@ pub fn create<'a>(
         (format, MediaHeader::Image(image)) if format.is_picture() => Ok(Box::new(
             pixels::PixelWriter::new(format, image, metadata, sink, budget)?,
         )),
-        (OutputFormat::Wav, MediaHeader::Audio(audio)) => {
-            Ok(Box::new(wav::WavWriter::new(audio, metadata, sink)?))
+        (
+            format @ (OutputFormat::Wav | OutputFormat::Wave64 | OutputFormat::Aiff),
+            MediaHeader::Audio(audio),
+        ) => {
+            let container = match format {
+                OutputFormat::Wave64 => wav::Container::Wave64,
+                OutputFormat::Aiff => wav::Container::Aiff,
+                _ => wav::Container::Wav,
+            };
+            let writer = wav::WavWriter::new(audio, container, metadata, sink)?;
+            Ok(Box::new(writer))
         }
         _ => Err(Error::unsupported(format!(
             "{} cannot be written as {}",

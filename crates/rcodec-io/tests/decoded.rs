@@ -13,6 +13,7 @@ const PIXELS: ReadOptions = ReadOptions {
     pixels: true,
     transcode: false,
     bytes: false,
+    raw: None,
 };
 
 fn noise(count: usize) -> Vec<u8> {

@@ -11,6 +11,7 @@ const TRANSCODE: ReadOptions = ReadOptions {
     pixels: false,
     transcode: true,
     bytes: false,
+    raw: None,
 };
 
 /// Bits, the most significant first.

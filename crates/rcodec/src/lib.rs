@@ -26,12 +26,18 @@
 //! Each family of codecs is a feature (`audio`, `image`, `text`, `zstd`), all on by
 //! default. A decoder without the family that a file needs says so.
 
+#[cfg(feature = "audio")]
+mod recover;
 mod registry;
 mod stream;
 
+#[cfg(feature = "audio")]
+pub use rcodec_audio::block_frames;
 pub use rcodec_bitstream::{ContainerReader, ContentDigest, Form, Latency, MAGIC, Summary};
 pub use rcodec_core::*;
 #[cfg(feature = "zstd")]
 pub use rcodec_zstd::train_dictionary;
+#[cfg(feature = "audio")]
+pub use recover::{Recovery, Silence};
 pub use registry::{CODECS, codec, codec_named, default_codec};
 pub use stream::{Decoded, Encoded, StreamDecoder, StreamEncoder, decode, encode};

@@ -8,7 +8,7 @@ use rcodec_core::{
     Codec, DecodeContext, Decoder, EncodeContext, Encoder, Error, Media, MediaHeader, Metadata,
     Result, StreamHeader,
 };
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Seek, Write};
 
 /// Encodes one stream to `out`, unit by unit.
 pub struct StreamEncoder<'a, W: Write> {
@@ -203,6 +203,19 @@ impl<'a, R: BufRead> StreamDecoder<'a, R> {
             self.next_unit()?;
         }
         self.container.finish(Some(self.content.digest()))
+    }
+}
+
+impl<R: BufRead + Seek> StreamDecoder<'_, R> {
+    /// Steps over up to `count` blocks without reading them, for codecs whose
+    /// blocks decode by themselves; gives back how many there were. To be
+    /// called before the first unit is asked for; the content's checksum can
+    /// then no longer be compared.
+    ///
+    /// # Errors
+    /// What the heads of the blocks deserve.
+    pub fn skip_blocks(&mut self, count: u64) -> Result<u64> {
+        self.container.skip_blocks(count)
     }
 }
 

@@ -2,7 +2,7 @@
 //! block decodes by itself.
 //!
 //! ```text
-//! mode      1 byte   bits 0–1: 0 verbatim, 1 predicted; bit 2: frames follow
+//! mode      1 byte   bits 0–1: 0 verbatim, 1 predicted, 2 linear; bit 2: frames follow
 //! frames    varint   if bit 2 is set; otherwise a full block
 //! verbatim:          samples, interleaved, packed to the bits of the format
 //! predicted:
@@ -11,6 +11,8 @@
 //!   plans            one per channel (`structure`)
 //!   payload          for each coded channel in order: its set of levels if it
 //!                    is sparse, then its residuals; one range coder for all
+//! linear: as predicted, but without a preset; the payload is described in
+//!         `linear`, and one ANS coder codes all of it
 //! ```
 //!
 //! Channels are coded one after the other, so that the later ones see all of
@@ -18,19 +20,21 @@
 
 use super::bytes::{ByteReader, write_varint};
 use super::channel::{ChannelPass, Places};
-use super::decision_mixer::{DecisionMixer, MediumMixer, NarrowMixer, QuickMixer, WideMixer};
+use super::decision_mixer::{DecisionMixer, NarrowMixer, QuickMixer, WideMixer};
 use super::float::FloatForm;
+use super::linear::LinearPass;
 use super::packing;
 use super::predictor::{Plane, Predictor};
 use super::preset::{Mixing, Preset};
 use super::reference::{Magnitudes, choose_reference};
 use super::structure::{ChannelPlan, CodedPlan, LevelSet};
-use rcodec_core::{Budget, Error, Result, SampleFormat};
-use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
+use rcodec_core::{Budget, Effort, Error, Result, SampleFormat};
+use rcodec_entropy::{AnsDecoder, AnsEncoder, BitCoder, RangeBitDecoder, RangeBitEncoder};
 use rcodec_fixed::Engine;
 
 const MODE_VERBATIM: u8 = 0;
 const MODE_PREDICTED: u8 = 1;
+const MODE_LINEAR: u8 = 2;
 const MODE_MASK: u8 = 3;
 const FLAG_FRAMES: u8 = 4;
 
@@ -43,8 +47,33 @@ pub(crate) struct Layout {
     pub(crate) block_frames: usize,
 }
 
+/// How the samples of a block are coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Predictors that are sent, frozen tables: fast.
+    Linear,
+    /// Everything adapts; the number of a [`Preset`].
+    Preset(u8),
+}
+
+impl Method {
+    /// The method that an effort uses for so many samples a second. Where they
+    /// are few (speech), there is time for more, and short memories pay.
+    pub(crate) fn for_effort(effort: Effort, samples_per_second: u64) -> Method {
+        let slow = samples_per_second <= 48_000;
+        match effort.get() {
+            1 => Method::Linear,
+            2 => Method::Preset(1),
+            3 => Method::Preset(2),
+            4..=6 => Method::Preset(if slow { 6 } else { 3 }),
+            7..=8 => Method::Preset(if slow { 7 } else { 4 }),
+            _ => Method::Preset(if slow { 7 } else { 5 }),
+        }
+    }
+}
+
 /// Encodes a block of interleaved samples that fit the format.
-pub(crate) fn encode_block(samples: &[i32], layout: &Layout, preset: u8) -> Vec<u8> {
+pub(crate) fn encode_block(samples: &[i32], layout: &Layout, method: Method) -> Vec<u8> {
     let frames = samples.len() / layout.channels;
     let mut header = vec![0];
     if frames != layout.block_frames {
@@ -53,9 +82,14 @@ pub(crate) fn encode_block(samples: &[i32], layout: &Layout, preset: u8) -> Vec<
     }
     let mut packed = header.clone();
     packed[0] |= MODE_VERBATIM;
-    header[0] |= MODE_PREDICTED;
-    header.push(preset);
-    let predicted = encode_predicted(samples, layout, preset, header);
+    match method {
+        Method::Linear => header[0] |= MODE_LINEAR,
+        Method::Preset(preset) => {
+            header[0] |= MODE_PREDICTED;
+            header.push(preset);
+        }
+    }
+    let predicted = encode_predicted(samples, layout, method, header);
     let verbatim_len = packed.len() + packing::packed_len(samples.len(), layout.format.bits());
     if predicted.len() < verbatim_len {
         return predicted;
@@ -64,10 +98,7 @@ pub(crate) fn encode_block(samples: &[i32], layout: &Layout, preset: u8) -> Vec<
     packed
 }
 
-fn encode_predicted(samples: &[i32], layout: &Layout, preset: u8, mut out: Vec<u8>) -> Vec<u8> {
-    let Some(preset) = Preset::by_number(preset) else {
-        return Vec::new();
-    };
+fn encode_predicted(samples: &[i32], layout: &Layout, method: Method, mut out: Vec<u8>) -> Vec<u8> {
     let frames = samples.len() / layout.channels;
     let form = (layout.format == SampleFormat::Float32).then(|| FloatForm::choose(samples));
     if let Some(form) = form {
@@ -84,13 +115,21 @@ fn encode_predicted(samples: &[i32], layout: &Layout, preset: u8, mut out: Vec<u
     }
     let plans = plan_channels(&mut planes);
     plans.iter().for_each(|plan| plan.write(&mut out));
-    let mut encoder = RangeBitEncoder::new();
-    let mut blocks = BlockCoder::new(&preset, &plans, frames);
-    for channel in 0..plans.len() {
-        // Encoders do not fail.
-        let _ = blocks.code_channel(&mut encoder, channel, &mut planes);
-    }
-    out.extend_from_slice(&encoder.finish());
+    let method = match method {
+        Method::Linear => None,
+        Method::Preset(number) => Preset::by_number(number),
+    };
+    let mut blocks = BlockCoder::new(method.as_ref(), &plans, frames);
+    let payload = if method.is_none() {
+        let mut encoder = AnsEncoder::new();
+        blocks.encode(&mut encoder, &mut planes);
+        encoder.finish()
+    } else {
+        let mut encoder = RangeBitEncoder::new();
+        blocks.encode(&mut encoder, &mut planes);
+        encoder.finish()
+    };
+    out.extend_from_slice(&payload);
     out
 }
 
@@ -125,7 +164,8 @@ fn plan_channels(planes: &mut [Plane]) -> Vec<ChannelPlan> {
 
 /// Codes the channels of a block in either direction.
 struct BlockCoder<'a> {
-    preset: &'a Preset,
+    /// None for linear prediction.
+    preset: Option<&'a Preset>,
     plans: &'a [ChannelPlan],
     frames: usize,
     /// Magnitudes of the residuals of channels that others refer to.
@@ -134,7 +174,7 @@ struct BlockCoder<'a> {
 }
 
 impl<'a> BlockCoder<'a> {
-    fn new(preset: &'a Preset, plans: &'a [ChannelPlan], frames: usize) -> Self {
+    fn new(preset: Option<&'a Preset>, plans: &'a [ChannelPlan], frames: usize) -> Self {
         let mut magnitudes: Vec<Option<Magnitudes>> = plans.iter().map(|_| None).collect();
         for plan in plans {
             if let ChannelPlan::Coded(CodedPlan {
@@ -152,6 +192,17 @@ impl<'a> BlockCoder<'a> {
             magnitudes,
             engine: Engine::new(),
         }
+    }
+
+    fn encode<C: BitCoder>(&mut self, encoder: &mut C, planes: &mut [Plane]) {
+        for channel in 0..planes.len() {
+            // Encoders do not fail.
+            let _ = self.code_channel(encoder, channel, planes);
+        }
+    }
+
+    fn decode<C: BitCoder>(&mut self, decoder: &mut C, planes: &mut [Plane]) -> Result<()> {
+        (0..planes.len()).try_for_each(|channel| self.code_channel(decoder, channel, planes))
     }
 
     /// Codes the levels of one channel, if it is one that is coded.
@@ -180,21 +231,30 @@ impl<'a> BlockCoder<'a> {
         } else {
             None
         };
+        let places = Places::new(plan.min, plan.max, set.as_ref());
+        let Some(preset) = self.preset else {
+            return self.engine.run_wide(LinearPass {
+                coder,
+                places,
+                own,
+                reference,
+                frames: self.frames,
+            });
+        };
         let pass = ChannelPass {
             coder,
-            places: Places::new(plan.min, plan.max, set.as_ref()),
-            predictor: Predictor::new(self.preset, reference.is_some(), plan.history_shift),
+            places,
+            predictor: Predictor::new(preset, reference.is_some(), plan.history_shift),
             own,
             reference,
             reference_magnitudes,
             magnitudes: magnitudes.as_mut(),
             frames: self.frames,
         };
-        match self.preset.mixing {
-            Mixing::Quick => self.engine.run(pass.with(QuickMixer::new())),
-            Mixing::Narrow => self.engine.run(pass.with(NarrowMixer::new())),
-            Mixing::Medium => self.engine.run(pass.with(MediumMixer::new())),
-            Mixing::Wide => self.engine.run(pass.with(WideMixer::new())),
+        match preset.mixing {
+            Mixing::Quick => self.engine.run_wide(pass.with(QuickMixer::new())),
+            Mixing::Narrow => self.engine.run_wide(pass.with(NarrowMixer::new())),
+            Mixing::Wide => self.engine.run_wide(pass.with(WideMixer::new())),
         }?;
         self.magnitudes[channel] = magnitudes;
         Ok(())
@@ -215,7 +275,13 @@ pub(crate) fn decode_block(payload: &[u8], layout: &Layout, budget: &Budget) -> 
     }
     match mode & MODE_MASK {
         MODE_VERBATIM => decode_verbatim(reader, layout, frames, budget),
-        MODE_PREDICTED => decode_predicted(reader, layout, frames, budget),
+        MODE_PREDICTED => {
+            let at = reader.at();
+            let preset = Preset::by_number(reader.byte()?)
+                .ok_or_else(|| Error::malformed(at, "number of a preset"))?;
+            decode_predicted(reader, Some(&preset), layout, frames, budget)
+        }
+        MODE_LINEAR => decode_predicted(reader, None, layout, frames, budget),
         _ => Err(Error::malformed(0, "mode of block")),
     }
 }
@@ -245,13 +311,11 @@ const CHANNEL_STATE_BYTES: u64 = 1 << 22;
 
 fn decode_predicted(
     mut reader: ByteReader,
+    preset: Option<&Preset>,
     layout: &Layout,
     frames: u64,
     budget: &Budget,
 ) -> Result<Vec<i32>> {
-    let at = reader.at();
-    let preset = Preset::by_number(reader.byte()?)
-        .ok_or_else(|| Error::malformed(at, "number of a preset"))?;
     let form = match layout.format {
         SampleFormat::Float32 => Some(FloatForm::read(&mut reader)?),
         SampleFormat::Int { .. } => None,
@@ -271,7 +335,6 @@ fn decode_predicted(
     let (mut samples, _reservation) = budget.filled(0, count)?;
     let frames = frames as usize;
     let base = reader.at();
-    let mut decoder = RangeBitDecoder::new(reader.rest());
     let mut planes: Vec<Plane> = plans
         .iter()
         .map(|plan| match plan {
@@ -279,13 +342,19 @@ fn decode_predicted(
             _ => Plane::default(),
         })
         .collect();
-    let mut blocks = BlockCoder::new(&preset, &plans, frames);
-    for channel in 0..plans.len() {
+    let mut blocks = BlockCoder::new(preset, &plans, frames);
+    let decoded = if preset.is_none() {
+        AnsDecoder::new(reader.rest()).and_then(|mut decoder| {
+            blocks.decode(&mut decoder, &mut planes)?;
+            decoder.finish()
+        })
+    } else {
+        let mut decoder = RangeBitDecoder::new(reader.rest());
         blocks
-            .code_channel(&mut decoder, channel, &mut planes)
-            .map_err(|error| error.offset_by(base))?;
-    }
-    decoder.finish().map_err(|error| error.offset_by(base))?;
+            .decode(&mut decoder, &mut planes)
+            .and_then(|()| decoder.finish())
+    };
+    decoded.map_err(|error| error.offset_by(base))?;
     for channel in 0..plans.len() {
         restore(&mut samples, layout, &plans, &planes, channel);
     }

@@ -165,10 +165,21 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The number of the level nearest to a prediction in whole samples.
+    #[inline(always)]
+    pub(crate) fn nearest_whole(&self, prediction: i64) -> i64 {
+        let (min, max) = (i64::from(self.min), i64::from(self.max));
+        let level = prediction.clamp(min, max);
+        match self.set {
+            None => level - min,
+            Some(_) => self.nearest(level << 8).index,
+        }
+    }
+
     /// The number of a level that can occur; of others (a decoder does not
     /// know the level yet), any.
     #[inline(always)]
-    fn index_of(&self, level: i32) -> i64 {
+    pub(crate) fn index_of(&self, level: i32) -> i64 {
         match self.set {
             Some(set) => set.rank(level.clamp(self.min, self.max)) as i64,
             None => i64::from(level) - i64::from(self.min),
@@ -177,7 +188,7 @@ impl<'a> Places<'a> {
 
     /// The level of a number, if there is one.
     #[inline(always)]
-    fn level(&self, index: i64) -> Option<i32> {
+    pub(crate) fn level(&self, index: i64) -> Option<i32> {
         if index < 0 || index > self.last() {
             return None;
         }

@@ -100,43 +100,6 @@ impl DecisionMixer for NarrowMixer {
     }
 }
 
-/// Thirteen inputs, one set of weights for each distance.
-#[derive(Clone)]
-pub(crate) struct MediumMixer {
-    inputs: Inputs<16>,
-    mixer: Mixer<16>,
-}
-
-impl DecisionMixer for MediumMixer {
-    const LAPLACE: usize = 5;
-    const TABLES: usize = 8;
-
-    fn new() -> Self {
-        let mut inputs = Inputs::new();
-        inputs.set(15, BIAS_Q8);
-        MediumMixer {
-            inputs,
-            mixer: Mixer::new(KINDS * DISTANCES, 65536 / 10, RATE),
-        }
-    }
-
-    #[inline(always)]
-    fn set(&mut self, index: usize, logit_q8: i32) {
-        self.inputs.set(index, logit_q8);
-    }
-
-    #[inline(always)]
-    fn mix(&mut self, contexts: [usize; 3]) -> u32 {
-        self.mixer.mix(&self.inputs, contexts[0]);
-        self.mixer.p1_q16()
-    }
-
-    #[inline(always)]
-    fn update(&mut self, bit: bool) {
-        self.mixer.update(&self.inputs, bit);
-    }
-}
-
 /// Thirteen inputs, three selections of weights, and a mixer of their answers.
 #[derive(Clone)]
 pub(crate) struct WideMixer {

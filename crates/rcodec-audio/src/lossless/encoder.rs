@@ -1,6 +1,6 @@
 //! Collects frames into blocks and has them encoded.
 
-use super::block::{Layout, encode_block};
+use super::block::{Layout, Method, encode_block};
 use super::bytes::write_varint;
 use super::jobs::{JobQueue, jobs_at_once};
 use rcodec_core::{
@@ -14,7 +14,7 @@ const BYTES_PER_SAMPLE: u64 = 16;
 /// The encoder of `audio-lossless`.
 pub(crate) struct BlockEncoder<'a> {
     layout: Layout,
-    preset: u8,
+    method: Method,
     context: EncodeContext<'a>,
     /// Samples of the block that is not complete yet.
     samples: Vec<i32>,
@@ -26,11 +26,11 @@ pub(crate) struct BlockEncoder<'a> {
 }
 
 impl<'a> BlockEncoder<'a> {
-    pub(crate) fn new(layout: Layout, preset: u8, context: EncodeContext<'a>) -> Self {
+    pub(crate) fn new(layout: Layout, method: Method, context: EncodeContext<'a>) -> Self {
         let block_bytes = (layout.block_frames * layout.channels) as u64 * BYTES_PER_SAMPLE;
         BlockEncoder {
             layout,
-            preset,
+            method,
             context,
             samples: Vec::new(),
             jobs: JobQueue::new(),
@@ -69,9 +69,9 @@ impl<'a> BlockEncoder<'a> {
             self.write_next(sink)?;
         }
         let samples = std::mem::take(&mut self.samples);
-        let (layout, preset) = (self.layout, self.preset);
+        let (layout, method) = (self.layout, self.method);
         self.jobs
-            .start(move || encode_block(&samples, &layout, preset));
+            .start(move || encode_block(&samples, &layout, method));
         Ok(())
     }
 

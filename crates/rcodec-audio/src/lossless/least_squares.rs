@@ -15,11 +15,7 @@
 //! out in [`LANES`] fixed lanes, so that vector units and scalar code compute
 //! the same. Every platform that Rust supports in full gives the same bits.
 
-/// Width of the fixed summation lanes.
-const LANES: usize = 8;
-
-/// The longest row: at most one regressor less.
-const MAX_STRIDE: usize = 64;
+use super::normal_equations::{NormalEquations, dot};
 
 /// Shape of one least-squares predictor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,17 +31,11 @@ pub(crate) struct LeastSquaresShape {
 /// A predictor whose weights follow the signal by least squares.
 pub(crate) struct LeastSquares {
     shape: LeastSquaresShape,
-    /// Number of regressors.
-    order: usize,
-    /// Length of a row: the regressors, then the target, then zeros up to a
-    /// multiple of [`LANES`].
-    stride: usize,
-    /// Upper triangle of `C`, with `b` as column `order`.
-    covariance: Vec<f64>,
-    /// Upper triangle of the Cholesky factor, with its solution of `b`.
-    factor: Vec<f64>,
+    equations: NormalEquations,
     /// The samples since the last solution, one row each.
     rows: Vec<f64>,
+    /// The same, multiplied by their weights.
+    weighted_rows: Vec<f64>,
     row_weights: Vec<f64>,
     pending: usize,
     /// Weights, padded with zeros to `stride`.
@@ -56,38 +46,19 @@ pub(crate) struct LeastSquares {
     decay_powers: Vec<f64>,
 }
 
-/// Sum of products in [`LANES`] lanes, then over the lanes in pairs.
-#[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    for (x, y) in a
-        .as_chunks::<LANES>()
-        .0
-        .iter()
-        .zip(b.as_chunks::<LANES>().0)
-    {
-        for lane in 0..LANES {
-            lanes[lane] += x[lane] * y[lane];
-        }
-    }
-    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6]))
-        + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
-}
-
 impl LeastSquares {
     pub(crate) fn new(order: usize, shape: LeastSquaresShape) -> Self {
-        let stride = (order + 1).next_multiple_of(LANES);
+        let equations = NormalEquations::new(order);
+        let stride = equations.stride();
         let mut decay_powers = vec![1.0; shape.interval + 1];
         for i in 1..=shape.interval {
             decay_powers[i] = decay_powers[i - 1] * shape.lambda;
         }
         LeastSquares {
             shape,
-            order,
-            stride,
-            covariance: vec![0.0; order * stride],
-            factor: vec![0.0; order * stride],
+            equations,
             rows: vec![0.0; shape.interval * stride],
+            weighted_rows: vec![0.0; shape.interval * stride],
             row_weights: vec![0.0; shape.interval],
             pending: 0,
             weights: vec![0.0; stride],
@@ -101,14 +72,16 @@ impl LeastSquares {
     /// [`predict`](Self::predict).
     #[inline(always)]
     pub(crate) fn regressors(&mut self) -> &mut [f64] {
-        &mut self.rows[self.pending * self.stride..][..self.order]
+        let (stride, order) = (self.equations.stride(), self.equations.order());
+        &mut self.rows[self.pending * stride..][..order]
     }
 
     /// The prediction of the next sample.
     #[inline(always)]
     pub(crate) fn predict(&mut self) -> f64 {
-        let row = &mut self.rows[self.pending * self.stride..][..self.stride];
-        row[self.order] = 0.0;
+        let (stride, order) = (self.equations.stride(), self.equations.order());
+        let row = &mut self.rows[self.pending * stride..][..stride];
+        row[order] = 0.0;
         self.prediction = dot(row, &self.weights);
         self.prediction
     }
@@ -121,112 +94,35 @@ impl LeastSquares {
         // (level + 2)^(-3/4)
         let root = (self.error_level + 2.0).sqrt();
         let weight = (1.0 - self.shape.lambda) / (root * root.sqrt());
-        self.rows[self.pending * self.stride + self.order] = target;
+        let at = self.pending * self.equations.stride() + self.equations.order();
+        self.rows[at] = target;
         self.row_weights[self.pending] = weight;
         self.pending += 1;
         if self.pending == self.shape.interval {
-            self.accumulate();
-            self.solve();
             self.pending = 0;
+            self.accumulate();
+            if self.equations.factorise(self.shape.ridge) {
+                let order = self.equations.order();
+                self.equations.solve(order, &mut self.weights);
+            }
         }
     }
 
     /// Brings the covariance up to date with the pending rows.
     #[inline(always)]
     fn accumulate(&mut self) {
-        let stride = self.stride;
+        let stride = self.equations.stride();
         let interval = self.shape.interval;
-        let decay = self.decay_powers[interval];
         for i in 0..interval {
-            self.row_weights[i] *= self.decay_powers[interval - 1 - i];
-        }
-        for j in 0..self.order {
-            let start = j / LANES * LANES;
-            let line = &mut self.covariance[j * stride + start..(j + 1) * stride];
-            for (chunk, sums) in line.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                let at = start + chunk * LANES;
-                let mut acc = *sums;
-                for value in &mut acc {
-                    *value *= decay;
-                }
-                for (row, weight) in self.rows.chunks_exact(stride).zip(&self.row_weights) {
-                    let factor = weight * row[j];
-                    let values: &[f64] = &row[at..at + LANES];
-                    for lane in 0..LANES {
-                        acc[lane] += factor * values[lane];
-                    }
-                }
-                *sums = acc;
+            let weight = self.row_weights[i] * self.decay_powers[interval - 1 - i];
+            let row = &self.rows[i * stride..(i + 1) * stride];
+            let weighted = &mut self.weighted_rows[i * stride..(i + 1) * stride];
+            for (to, &x) in weighted.iter_mut().zip(row) {
+                *to = weight * x;
             }
         }
-    }
-
-    /// Cholesky factorisation and back substitution. Where the matrix is not
-    /// positive definite in practice, the weights stay as they were.
-    #[inline(always)]
-    fn solve(&mut self) {
-        let (order, stride) = (self.order, self.stride);
-        for j in 0..order {
-            let start = j / LANES * LANES;
-            let (above, below) = self.factor.split_at_mut(j * stride);
-            for at in (start..stride).step_by(LANES) {
-                let mut acc = [0.0; LANES];
-                acc.copy_from_slice(&self.covariance[j * stride + at..][..LANES]);
-                if at == start {
-                    acc[j - start] += self.shape.ridge;
-                }
-                for line in above.chunks_exact(stride) {
-                    let factor = line[j];
-                    let values: &[f64] = &line[at..at + LANES];
-                    for lane in 0..LANES {
-                        acc[lane] -= factor * values[lane];
-                    }
-                }
-                below[at..at + LANES].copy_from_slice(&acc);
-            }
-            let pivot = below[j];
-            // Also false for NaN.
-            if !(pivot > 1e-9 && pivot < 1e300) {
-                return;
-            }
-            let inverse = 1.0 / pivot.sqrt();
-            for value in &mut below[start..stride] {
-                *value *= inverse;
-            }
-        }
-        self.substitute();
-    }
-
-    /// Solves `U w = y`, where `y` is column `order` of the factor.
-    #[inline(always)]
-    fn substitute(&mut self) {
-        let (order, stride) = (self.order, self.stride);
-        let mut solution = [0.0; MAX_STRIDE];
-        let solution = &mut solution[..stride];
-        for i in (0..order).rev() {
-            let line = &self.factor[i * stride..(i + 1) * stride];
-            // Lanes at or before i are zero in the solution so far; the
-            // target's column is, too.
-            let start = i / LANES * LANES;
-            let mut lanes = [0.0; LANES];
-            for (x, y) in line[start..]
-                .as_chunks::<LANES>()
-                .0
-                .iter()
-                .zip(solution[start..].as_chunks::<LANES>().0)
-            {
-                for lane in 0..LANES {
-                    lanes[lane] += x[lane] * y[lane];
-                }
-            }
-            let sum = ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6]))
-                + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-            let weight = (line[order] - sum) / line[i];
-            if weight.is_nan() || weight.abs() >= 1e6 {
-                return;
-            }
-            solution[i] = weight;
-        }
-        self.weights.copy_from_slice(solution);
+        let decay = self.decay_powers[interval];
+        self.equations
+            .add_rows(decay, &self.rows, &self.weighted_rows);
     }
 }

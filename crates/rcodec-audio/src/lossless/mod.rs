@@ -20,7 +20,9 @@ mod encoder;
 mod float;
 mod jobs;
 mod least_squares;
+mod linear;
 mod nlms;
+mod normal_equations;
 mod packing;
 mod predictor;
 mod preset;
@@ -30,26 +32,29 @@ mod residual_tables;
 mod stages;
 mod structure;
 
-use block::Layout;
+use block::{Layout, Method};
 use bytes::ByteReader;
-use preset::Preset;
 use rcodec_core::{
-    AudioHeader, Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info,
-    MediaHeader, MediaKind, Rate, Result, SampleFormat, StreamHeader,
+    AudioHeader, Codec, CodecId, DecodeContext, Decoder, Effort, EncodeContext, Encoder, Error,
+    Info, MediaHeader, MediaKind, Rate, Result, SampleFormat, StreamHeader,
 };
 
 /// The most samples (frames × channels) of a block, which bounds memory.
 /// Streams with more channels than that have one frame in a block.
 const MAX_BLOCK_SAMPLES: u64 = 1 << 21;
 
-/// Length of a block unless the options say otherwise.
-const BLOCK_SECONDS: u64 = 5;
+/// Length of a block unless the options say otherwise: what adapts needs time
+/// to do so (10 seconds make a block 0.3% smaller than 5), what is sent does
+/// not.
+fn block_seconds(effort: Effort) -> u64 {
+    if effort.get() < 4 { 5 } else { 10 }
+}
 
 /// Lossless sound: least squares and cascaded adaptive filters in integers,
 /// context mixing of the residuals (codec `audio-lossless`).
 ///
 /// Options of the encoder: `block_frames`, the frames of a block (each decodes
-/// by itself; about five seconds by default).
+/// by itself; five seconds by default at efforts 1–3, ten at others).
 ///
 /// # Errors
 ///
@@ -84,7 +89,7 @@ impl Codec for AudioLossless {
         if !context.dictionary.is_empty() {
             return Err(Error::parameter("audio-lossless takes no dictionary"));
         }
-        let mut block_frames = default_block_frames(header);
+        let mut block_frames = default_block_frames(header, context.effort);
         for (name, value) in context.options {
             match name.as_str() {
                 "block_frames" => block_frames = checked_block_frames(*value, header)?,
@@ -96,9 +101,10 @@ impl Codec for AudioLossless {
             format: header.format,
             block_frames: block_frames as usize,
         };
-        let preset = Preset::number_for(context.effort);
+        let samples_per_second = u64::from(header.sample_rate) * u64::from(header.channels);
+        let method = Method::for_effort(context.effort, samples_per_second);
         Ok(Box::new(encoder::BlockEncoder::new(
-            layout, preset, context,
+            layout, method, context,
         )))
     }
 
@@ -108,14 +114,7 @@ impl Codec for AudioLossless {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         let audio = audio_header(&header.media)?;
-        let mut reader = ByteReader::new(&header.params);
-        let block_frames = reader.varint_in(1..=u64::from(u32::MAX), "frames of a block")?;
-        if !reader.rest().is_empty() {
-            return Err(Error::malformed(reader.at(), "bytes behind the parameters"));
-        }
-        if block_frames > max_block_frames(audio) {
-            return Err(Error::malformed(0, "frames of a block"));
-        }
+        let block_frames = block_frames(header)?;
         let layout = Layout {
             channels: usize::from(audio.channels),
             format: audio.format,
@@ -123,6 +122,25 @@ impl Codec for AudioLossless {
         };
         Ok(Box::new(decoder::BlockDecoder::new(layout, context)))
     }
+}
+
+/// The frames of every data block of a stream of this codec but the last one,
+/// which has what is left. Every block decodes by itself.
+///
+/// # Errors
+/// [`Error::Malformed`] with offsets within the parameters, and
+/// [`Error::Parameter`] for what is no sound.
+pub fn block_frames(header: &StreamHeader) -> Result<u64> {
+    let audio = audio_header(&header.media)?;
+    let mut reader = ByteReader::new(&header.params);
+    let block_frames = reader.varint_in(1..=u64::from(u32::MAX), "frames of a block")?;
+    if !reader.rest().is_empty() {
+        return Err(Error::malformed(reader.at(), "bytes behind the parameters"));
+    }
+    if block_frames > max_block_frames(audio) {
+        return Err(Error::malformed(0, "frames of a block"));
+    }
+    Ok(block_frames)
 }
 
 /// The header of a sound stream that this codec can take.
@@ -145,8 +163,8 @@ fn max_block_frames(header: &AudioHeader) -> u64 {
     (MAX_BLOCK_SAMPLES / u64::from(header.channels)).max(1)
 }
 
-fn default_block_frames(header: &AudioHeader) -> u64 {
-    (u64::from(header.sample_rate) * BLOCK_SECONDS).min(max_block_frames(header))
+fn default_block_frames(header: &AudioHeader, effort: Effort) -> u64 {
+    (u64::from(header.sample_rate) * block_seconds(effort)).min(max_block_frames(header))
 }
 
 fn checked_block_frames(value: i64, header: &AudioHeader) -> Result<u64> {

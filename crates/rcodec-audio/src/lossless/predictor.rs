@@ -4,7 +4,7 @@
 //! ```text
 //! own past, reference channel ─▶ least squares ─┬───────────────▶ + ─▶ bias ─▶ prediction
 //!                     │           what is left ─┴▶ NLMS cascade ─▶ mixer ┘
-//!                     └─▶ second least squares ─▶ difference ───────▶┘
+//!                     └─▶ others ─▶ differences from it ───────▶┘
 //! ```
 //!
 //! Predictions carry eight bits of fraction (Q8).
@@ -34,6 +34,10 @@ impl Plane {
         }
     }
 
+    pub(crate) fn with_margins(&self) -> &[i32] {
+        &self.padded
+    }
+
     pub(crate) fn samples(&self) -> &[i32] {
         &self.padded[MARGIN..self.padded.len() - MARGIN]
     }
@@ -45,7 +49,7 @@ impl Plane {
 
     /// `count` samples from `first` on, which may lie up to [`MARGIN`] outside.
     #[inline(always)]
-    fn window(&self, first: isize, count: usize) -> &[i32] {
+    pub(crate) fn window(&self, first: isize, count: usize) -> &[i32] {
         &self.padded[(first + MARGIN as isize) as usize..][..count]
     }
 
@@ -119,7 +123,7 @@ impl Regression {
 /// Predicts the samples of one channel, one by one.
 pub(crate) struct Predictor {
     regression: Regression,
-    second_regression: Option<Regression>,
+    other_regressions: Vec<Regression>,
     cascade: Vec<Nlms>,
     mixer: StageMixer,
     bias: Bias,
@@ -145,10 +149,13 @@ fn scale(value: i64, shift: i32) -> i64 {
 impl Predictor {
     /// A predictor at the start of a block. `history_shift` is within −8..=17.
     pub(crate) fn new(preset: &Preset, has_reference: bool, history_shift: i32) -> Self {
-        let second = preset.second_regression.as_ref();
         Predictor {
             regression: Regression::new(&preset.regression, has_reference),
-            second_regression: second.map(|shape| Regression::new(shape, has_reference)),
+            other_regressions: preset
+                .other_regressions
+                .iter()
+                .map(|shape| Regression::new(shape, has_reference))
+                .collect(),
             cascade: preset
                 .cascade
                 .iter()
@@ -156,7 +163,7 @@ impl Predictor {
                 .collect(),
             mixer: StageMixer::new(
                 preset.cascade.len(),
-                usize::from(second.is_some()),
+                preset.other_regressions.len(),
                 preset.mixer_rate_q16,
             ),
             bias: Bias::new(),
@@ -184,9 +191,9 @@ impl Predictor {
             let history_q14 = i64::from(filter.predict_q14());
             *stage = scale(history_q14, self.history_shift + FRACTION_BITS as i32 - 14);
         }
-        if let Some(regression) = &mut self.second_regression {
-            let second = regression.predict_q8(own, reference, frame);
-            self.stage_q8[self.cascade.len()] = second - first;
+        let others = &mut self.stage_q8[self.cascade.len()..];
+        for (stage, regression) in others.iter_mut().zip(&mut self.other_regressions) {
+            *stage = regression.predict_q8(own, reference, frame) - first;
         }
         let mixed = first + self.mixer.mix(&self.stage_q8);
         let mixed = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
@@ -220,7 +227,7 @@ impl Predictor {
         let left_q8 = value_q8 - self.prediction.least_squares_q8;
         self.mixer.update(left_q8);
         self.regression.least_squares.update(f64::from(sample));
-        if let Some(regression) = &mut self.second_regression {
+        for regression in &mut self.other_regressions {
             regression.least_squares.update(f64::from(sample));
         }
         let mut target_q8 = left_q8;

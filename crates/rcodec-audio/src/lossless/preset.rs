@@ -3,15 +3,14 @@
 
 use super::least_squares::LeastSquaresShape;
 use super::nlms::NlmsShape;
-use rcodec_core::Effort;
 
 /// Parameters of the prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Preset {
     pub(crate) regression: RegressionShape,
-    /// A second regression, usually with a longer memory; its difference from
-    /// the first one is an input of the mixer.
-    pub(crate) second_regression: Option<RegressionShape>,
+    /// Other regressions, usually with longer memories; their differences from
+    /// the first one are inputs of the mixer.
+    pub(crate) other_regressions: Vec<RegressionShape>,
     pub(crate) cascade: Vec<NlmsShape>,
     pub(crate) mixer_rate_q16: i64,
     pub(crate) mixing: Mixing,
@@ -36,7 +35,6 @@ pub(crate) struct RegressionShape {
 pub(crate) enum Mixing {
     Quick,
     Narrow,
-    Medium,
     Wide,
 }
 
@@ -53,6 +51,15 @@ fn nlms(taps: usize, mu_millionths: i64) -> NlmsShape {
         mu_q32: mu_q32(mu_millionths),
         taper_q8: FLAT_Q8,
     }
+}
+
+fn long_cascade() -> Vec<NlmsShape> {
+    let first = nlms(1024, 98);
+    [vec![first], short_cascade()].concat()
+}
+
+fn short_cascade() -> Vec<NlmsShape> {
+    vec![nlms(256, 700), nlms(32, 3000), nlms(16, 3000)]
 }
 
 /// A regression solved every `interval` samples over `own` samples and, of a
@@ -76,65 +83,63 @@ fn regression(interval: usize, lambda: f64, orders: [usize; 3]) -> RegressionSha
 const MIXER_RATE_Q16: i64 = 131;
 
 impl Preset {
-    /// The preset that an effort uses.
-    pub(crate) fn number_for(effort: Effort) -> u8 {
-        match effort.get() {
-            1 => 1,
-            2..=3 => 2,
-            4..=6 => 3,
-            7..=8 => 4,
-            _ => 5,
-        }
-    }
-
     /// The preset of a number, if there is one.
     pub(crate) fn by_number(number: u8) -> Option<Preset> {
-        let (regression, second_regression, cascade, mixing) = match number {
+        let (regression, other_regressions, cascade, mixing) = match number {
             1 => (
                 regression(64, 0.998, [12, 8, 4]),
-                None,
+                vec![],
                 vec![nlms(16, 2500)],
                 Mixing::Quick,
             ),
             2 => (
                 regression(32, 0.998, [16, 16, 7]),
-                None,
+                vec![],
                 vec![nlms(32, 1900)],
                 Mixing::Narrow,
             ),
             3 => (
-                regression(16, 0.998, [24, 16, 15]),
-                None,
+                regression(16, 0.9985, [24, 16, 15]),
+                vec![regression(8, 0.99, [16, 12, 3])],
                 vec![nlms(256, 470), nlms(32, 1900), nlms(16, 3000)],
-                Mixing::Medium,
+                Mixing::Wide,
             ),
             4 => (
-                regression(8, 0.998, [32, 32, 15]),
-                None,
-                vec![
-                    nlms(1024, 98),
-                    nlms(256, 700),
-                    nlms(32, 3000),
-                    nlms(16, 3000),
-                ],
+                regression(16, 0.9985, [32, 32, 15]),
+                vec![regression(8, 0.99, [16, 12, 3])],
+                long_cascade(),
                 Mixing::Wide,
             ),
             5 => (
-                regression(4, 0.998, [32, 32, 15]),
-                Some(regression(16, 0.9995, [32, 32, 7])),
+                regression(8, 0.998, [32, 32, 15]),
                 vec![
-                    nlms(1024, 98),
-                    nlms(256, 700),
-                    nlms(32, 3000),
-                    nlms(16, 3000),
+                    regression(16, 0.9995, [32, 32, 7]),
+                    regression(4, 0.99, [16, 12, 3]),
                 ],
+                long_cascade(),
+                Mixing::Wide,
+            ),
+            6 => (
+                regression(8, 0.998, [24, 16, 15]),
+                vec![regression(8, 0.99, [12, 10, 3])],
+                short_cascade(),
+                Mixing::Wide,
+            ),
+            7 => (
+                regression(2, 0.998, [32, 32, 15]),
+                vec![
+                    regression(16, 0.9995, [32, 32, 7]),
+                    regression(2, 0.99, [24, 16, 7]),
+                    regression(1, 0.97, [8, 8, 3]),
+                ],
+                short_cascade(),
                 Mixing::Wide,
             ),
             _ => return None,
         };
         Some(Preset {
             regression,
-            second_regression,
+            other_regressions,
             cascade,
             mixer_rate_q16: MIXER_RATE_Q16,
             mixing,
@@ -149,12 +154,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_effort_has_a_preset_within_bounds() {
-        for effort in 1..=9 {
-            let number = Preset::number_for(Effort::new(effort).unwrap());
+    fn presets_are_within_bounds() {
+        for number in 1..=7 {
             let preset = Preset::by_number(number).unwrap();
-            let regressions = [Some(preset.regression), preset.second_regression];
-            for shape in regressions.into_iter().flatten() {
+            let others = &preset.other_regressions;
+            for shape in others.iter().chain([&preset.regression]) {
                 assert!(
                     shape
                         .mono_order
@@ -163,7 +167,7 @@ mod tests {
                 );
                 assert!(shape.own_order.max(shape.reference_order) <= MARGIN);
             }
-            let stages = preset.cascade.len() + usize::from(preset.second_regression.is_some());
+            let stages = preset.cascade.len() + preset.other_regressions.len();
             assert!(stages <= MAX_STAGES);
         }
         assert!(Preset::by_number(0).is_none());

@@ -4,7 +4,7 @@
 pub(crate) const FRACTION_BITS: u32 = 8;
 
 /// The most inputs that the mixer may have.
-pub(crate) const MAX_STAGES: usize = 5;
+pub(crate) const MAX_STAGES: usize = 8;
 
 /// Weighs the predictions of the cascade by sign-LMS with steps normalised by
 /// each input's mean magnitude.

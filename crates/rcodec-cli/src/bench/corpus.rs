@@ -209,7 +209,7 @@ fn load_bytes(bytes: Vec<u8>, pixels: bool) -> Result<MediaFile, String> {
     let options = ReadOptions {
         pixels,
         transcode: true,
-        bytes: false,
+        ..ReadOptions::default()
     };
     let budget = Budget::new(Limits::default());
     let reader = BufReader::new(Cursor::new(bytes));

@@ -1,5 +1,7 @@
 //! What stands before the samples of a WAV file.
 
+use super::other::{step_aiff, step_wave64};
+use crate::pcm::Pcm;
 use rcodec_core::{AudioHeader, Error, Result, SampleFormat};
 
 /// Length of the shortest complete head: RIFF, a 16-byte `fmt ` and `data`.
@@ -9,10 +11,37 @@ pub(crate) const CANONICAL_BYTES: usize = 44;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) audio: AudioHeader,
+    /// How the samples stand in the file.
+    pub(crate) pcm: Pcm,
     /// Length of the head: where the samples begin.
     pub(crate) bytes: usize,
     /// Declared length of the samples in bytes; 0 if unknown.
     pub(crate) data_bytes: u64,
+    /// Whether a length of 0 means that there are no samples.
+    pub(crate) empty: bool,
+}
+
+/// The containers whose files are head, samples and tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// RIFF, RF64, BW64.
+    Wav,
+    /// Sony Wave64.
+    Wave64,
+    /// AIFF and AIFF-C.
+    Aiff,
+}
+
+impl Container {
+    /// The name as [`MetadataKey::SOURCE_FORMAT`](rcodec_core::MetadataKey)
+    /// has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Container::Wav => "wav",
+            Container::Wave64 => "w64",
+            Container::Aiff => "aiff",
+        }
+    }
 }
 
 /// How far the reading of a head has come.
@@ -27,8 +56,8 @@ pub(crate) enum Step {
 }
 
 /// Reads a head chunk by chunk as its bytes become available.
-#[derive(Default)]
 pub(crate) struct HeadParser {
+    container: Container,
     /// Where the next chunk begins; 0 before the RIFF header.
     at: usize,
     audio: Option<AudioHeader>,
@@ -37,8 +66,22 @@ pub(crate) struct HeadParser {
 }
 
 impl HeadParser {
+    pub(crate) fn new(container: Container) -> Self {
+        HeadParser {
+            container,
+            at: 0,
+            audio: None,
+            long_data_bytes: None,
+        }
+    }
+
     /// Goes as far as `bytes`, all of the file that is there so far, allows.
     pub(crate) fn step(&mut self, bytes: &[u8]) -> Step {
+        match self.container {
+            Container::Wav => {}
+            Container::Wave64 => return step_wave64(bytes),
+            Container::Aiff => return step_aiff(bytes),
+        }
         if self.at == 0 {
             self.at = 12;
         }
@@ -75,8 +118,10 @@ impl HeadParser {
             return Step::Reject("no format before the samples");
         };
         Step::Done(Head {
+            pcm: Pcm::wav(audio.format),
             audio,
             bytes,
+            empty: false,
             data_bytes: match (size, self.long_data_bytes) {
                 (u32::MAX, Some(long)) => long,
                 (u32::MAX, None) => 0,
@@ -109,7 +154,7 @@ const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9
 /// Reads the body of a `fmt ` chunk. The samples are taken as wide as the
 /// bytes they stand in, so that each of their bits is kept, also those that
 /// the declared bits per sample leave out.
-fn parse_format(body: &[u8]) -> std::result::Result<AudioHeader, &'static str> {
+pub(super) fn parse_format(body: &[u8]) -> std::result::Result<AudioHeader, &'static str> {
     if body.len() < 16 {
         return Err("the format chunk is too short");
     }
@@ -327,11 +372,13 @@ mod tests {
         ] {
             let audio = audio(channels, format);
             let head = build(&audio, 96, 132).unwrap();
-            let step = HeadParser::default().step(&head);
+            let step = HeadParser::new(Container::Wav).step(&head);
             let expected = Head {
+                pcm: Pcm::wav(audio.format),
                 audio,
                 bytes: head.len(),
                 data_bytes: 96,
+                empty: false,
             };
             assert_eq!(step, Step::Done(expected));
         }

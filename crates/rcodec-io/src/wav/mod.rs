@@ -1,6 +1,6 @@
-//! RIFF WAVE, byte for byte.
+//! RIFF WAVE, Wave64, AIFF and AIFF-C, byte for byte.
 //!
-//! A WAV file is taken as three runs of bytes: a *head* up to the first sample,
+//! Such a file is taken as three runs of bytes: a *head* up to the first sample,
 //! the *samples*, and a *tail*. Head and tail are kept as they are, so the file
 //! comes back whatever its chunks, lengths and padding say; they only decide
 //! how the run in the middle is best understood. That is why lengths that lie,
@@ -15,9 +15,11 @@
 //! are held.
 
 mod head;
+mod other;
 mod read;
 mod write;
 
+pub(crate) use head::Container;
 pub(crate) use read::open;
 pub(crate) use write::WavWriter;
 

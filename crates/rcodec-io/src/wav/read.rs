@@ -1,11 +1,11 @@
 //! Reading WAV.
 
-use super::head::{HeadParser, Step, shorten};
+use super::head::{Container, Head, HeadParser, Step, shorten};
 use super::{MAX_HEAD_BYTES, MAX_TAIL_BYTES};
 use crate::input::Input;
 use crate::pcm::Pcm;
 use crate::source::{Attempt, Opened, Units};
-use rcodec_core::{AudioBlock, AudioHeader, Media, MediaHeader, Metadata, MetadataKey, Result};
+use rcodec_core::{AudioBlock, Media, MediaHeader, Metadata, MetadataKey, Result};
 
 /// Frames in one unit, unless those of many channels would take too much.
 const UNIT_FRAMES: usize = 1 << 16;
@@ -13,9 +13,9 @@ const UNIT_FRAMES: usize = 1 << 16;
 /// Bytes of samples in one unit at most (but at least one frame).
 const UNIT_BYTES: usize = 1 << 20;
 
-/// Reads the head of a WAV file.
-pub(crate) fn open(mut input: Input) -> Result<Attempt> {
-    let mut parser = HeadParser::default();
+/// Reads the head of a file.
+pub(crate) fn open(mut input: Input, container: Container) -> Result<Attempt> {
+    let mut parser = HeadParser::new(container);
     let mut wanted = crate::probe::PROBE_BYTES;
     let head = loop {
         let bytes = input.peek(wanted)?;
@@ -24,7 +24,7 @@ pub(crate) fn open(mut input: Input) -> Result<Attempt> {
             Step::Reject(why) => return Ok(Attempt::bytes(input, why)),
             Step::Need(count) if bytes.len() < wanted => {
                 debug_assert!(count > bytes.len());
-                return Ok(Attempt::bytes(input, "the WAV ends before its samples"));
+                return Ok(Attempt::bytes(input, "the file ends before its samples"));
             }
             Step::Need(count) if count > MAX_HEAD_BYTES => {
                 return Ok(Attempt::bytes(input, "too much stands before the samples"));
@@ -36,12 +36,14 @@ pub(crate) fn open(mut input: Input) -> Result<Attempt> {
     let mut head_bytes = Vec::new();
     input.take_into(&mut head_bytes, head.bytes)?;
     let mut metadata = Metadata::default();
-    metadata.push(MetadataKey::SOURCE_FORMAT, *b"wav");
+    metadata.push(MetadataKey::SOURCE_FORMAT, container.name().as_bytes());
     match shorten(&head.audio, &head_bytes) {
-        Some(short) => metadata.push(MetadataKey::FORMAT_PRIVATE, short),
-        None => metadata.push(MetadataKey::AUDIO_HEAD, head_bytes),
+        Some(short) if container == Container::Wav => {
+            metadata.push(MetadataKey::FORMAT_PRIVATE, short)
+        }
+        _ => metadata.push(MetadataKey::AUDIO_HEAD, head_bytes),
     }
-    let units = WavUnits::new(input, &head.audio, head.data_bytes);
+    let units = WavUnits::new(input, &head);
     Ok(Attempt::Media(Opened {
         header: MediaHeader::Audio(head.audio),
         metadata,
@@ -61,15 +63,15 @@ struct WavUnits {
 }
 
 impl WavUnits {
-    fn new(input: Input, audio: &AudioHeader, data_bytes: u64) -> Self {
-        let pcm = Pcm::wav(audio.format);
-        let frame_bytes = pcm.bytes * usize::from(audio.channels);
+    fn new(input: Input, head: &Head) -> Self {
+        let pcm = head.pcm;
+        let frame_bytes = pcm.bytes * usize::from(head.audio.channels);
         WavUnits {
             input,
             pcm,
             frame_bytes,
             unit_bytes: frame_bytes * (UNIT_BYTES / frame_bytes).clamp(1, UNIT_FRAMES),
-            left_bytes: (data_bytes > 0).then_some(data_bytes),
+            left_bytes: (head.data_bytes > 0 || head.empty).then_some(head.data_bytes),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Writing WAV.
 
-use super::head::{HeadParser, Step, build, lengthen};
+use super::head::{Container, HeadParser, Step, build, lengthen};
 use crate::pcm::Pcm;
 use crate::writer::{Sink, Writer};
 use rcodec_core::{AudioHeader, Error, Media, Metadata, MetadataKey, Result};
@@ -19,18 +19,29 @@ pub(crate) struct WavWriter<'a> {
 }
 
 impl<'a> WavWriter<'a> {
+    /// # Errors
+    /// [`Error::Unsupported`] for a container other than WAV without the head
+    /// that it was read with.
     pub(crate) fn new(
         audio: &AudioHeader,
+        container: Container,
         metadata: &Metadata,
         mut sink: Sink<'a>,
     ) -> Result<Self> {
         if audio.channels == 0 || !(1..=32).contains(&audio.format.bits()) {
             return Err(Error::parameter("sound without channels or bits"));
         }
-        let kept = kept_head(audio, metadata)?;
-        let new_head = if let Some(head) = kept {
+        let kept = kept_head(audio, container, metadata)?;
+        let mut pcm = Pcm::wav(audio.format);
+        let new_head = if let Some((head, as_kept)) = kept {
             sink.write_all(&head)?;
+            pcm = as_kept;
             None
+        } else if container != Container::Wav {
+            let name = container.name();
+            return Err(Error::unsupported(format!(
+                "only what was read from a file of format {name} is written as one"
+            )));
         } else {
             let at = sink.position()?;
             let head = build(audio, u32::MAX, u32::MAX)?;
@@ -40,7 +51,7 @@ impl<'a> WavWriter<'a> {
         Ok(WavWriter {
             sink,
             audio: audio.clone(),
-            pcm: Pcm::wav(audio.format),
+            pcm,
             new_head,
             data_bytes: 0,
             buffer: Vec::new(),
@@ -50,19 +61,27 @@ impl<'a> WavWriter<'a> {
 
 /// The head the sound was read with, if it still suits: a lossy codec may have
 /// changed the rate or the width of samples.
-fn kept_head(audio: &AudioHeader, metadata: &Metadata) -> Result<Option<Vec<u8>>> {
-    if metadata.get_str(MetadataKey::SOURCE_FORMAT) != Some("wav") {
+fn kept_head(
+    audio: &AudioHeader,
+    container: Container,
+    metadata: &Metadata,
+) -> Result<Option<(Vec<u8>, Pcm)>> {
+    if metadata.get_str(MetadataKey::SOURCE_FORMAT) != Some(container.name()) {
         return Ok(None);
     }
     if let Some(head) = metadata.get(MetadataKey::AUDIO_HEAD) {
-        let step = HeadParser::default().step(head);
-        let suits = matches!(&step, Step::Done(parsed)
-            if parsed.audio == *audio && parsed.bytes == head.len());
-        return Ok(suits.then(|| head.to_vec()));
+        return Ok(match HeadParser::new(container).step(head) {
+            Step::Done(parsed) if parsed.audio == *audio && parsed.bytes == head.len() => {
+                Some((head.to_vec(), parsed.pcm))
+            }
+            _ => None,
+        });
     }
     match metadata.get(MetadataKey::FORMAT_PRIVATE) {
-        Some(short) => lengthen(audio, short).map(Some),
-        None => Ok(None),
+        Some(short) if container == Container::Wav => {
+            Ok(Some((lengthen(audio, short)?, Pcm::wav(audio.format))))
+        }
+        _ => Ok(None),
     }
 }
 

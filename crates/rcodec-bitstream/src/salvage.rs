@@ -1,0 +1,203 @@
+//! Finds what is left of a damaged stream.
+//!
+//! A block's head carries a check of its own, and its number. So a block whose
+//! payload is damaged is stepped over, and behind a damaged head the next block
+//! is found by trying every byte: a head whose check fits and whose block's
+//! check fits is no accident. Numbers then tell how many blocks are missing.
+
+use crate::varint::Cursor;
+use crate::wire::{FIRST_BLOCK, FORMAT_VERSION, MAGIC, block, block_check, block_head_check, lead};
+use crate::{header, metadata};
+use rcodec_core::{Budget, Error, MAX_BLOCK_BYTES, Metadata, Reservation, Result, StreamHeader};
+use std::ops::Range;
+
+/// A piece of a damaged stream, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// The payload of a data block that is as it was, by its place in the file.
+    Intact(Range<usize>),
+    /// So many blocks are missing or damaged; `at` is where the damage begins.
+    Lost {
+        /// How many.
+        blocks: u64,
+        /// Offset in the file.
+        at: u64,
+    },
+}
+
+/// What is left of a stream in the block form.
+#[derive(Debug)]
+pub struct Salvaged {
+    /// The header, without which there is nothing.
+    pub header: StreamHeader,
+    /// The metadata before the samples, as far as it is left.
+    pub metadata: Metadata,
+    /// The metadata behind the samples, as far as it is left.
+    pub tail: Metadata,
+    /// Data blocks, and the gaps between them. Behind the last block of a
+    /// stream without an end nothing is known to be missing.
+    pub pieces: Vec<Piece>,
+    /// The number of samples, if the end of the stream is left.
+    pub samples: Option<u64>,
+    /// Metadata blocks among the lost ones cannot be told from data; those
+    /// before the first intact data block are the first piece, if any.
+    pub lost_before_data: u64,
+    _memory: Vec<Reservation>,
+}
+
+/// A block whose head fits its check.
+struct Found {
+    kind: u8,
+    number: u64,
+    payload: Range<usize>,
+    intact: bool,
+}
+
+/// The block that begins at `at`, if a head does.
+fn block_at(file: &[u8], at: usize, lead_byte: u8) -> Option<Found> {
+    let kind = *file.get(at)?;
+    if !matches!(
+        kind,
+        block::HEADER | block::METADATA | block::DATA | block::END
+    ) && kind & block::SKIPPABLE == 0
+    {
+        return None;
+    }
+    let mut cursor = Cursor::new(file.get(at + 1..)?, at as u64 + 1);
+    let number = cursor.varint().ok()?;
+    let len = cursor.varint().ok()?;
+    let head_end = cursor.at() as usize;
+    let check = file.get(head_end..head_end + 2)?;
+    if len > MAX_BLOCK_BYTES as u64
+        || check != block_head_check(lead_byte, &file[at..head_end]).to_le_bytes()
+    {
+        return None;
+    }
+    let payload = head_end + 2..head_end + 2 + len as usize;
+    let check = file.get(payload.end..payload.end + 8);
+    let intact = check.is_some_and(|check| {
+        let mut hash = block_check(lead_byte);
+        hash.update(&file[at..payload.end]);
+        check == hash.digest().to_le_bytes()
+    });
+    Some(Found {
+        kind,
+        number,
+        payload,
+        intact,
+    })
+}
+
+/// Goes through a damaged stream of which all bytes are at hand.
+///
+/// # Errors
+/// [`Error::Unsupported`] for the compact form, which has no blocks;
+/// otherwise only what makes the header unreadable, and [`Error::Limit`].
+pub fn salvage(file: &[u8], budget: &Budget) -> Result<Salvaged> {
+    let lead_byte = match file {
+        [a, b, c, lead_byte, ..] if [*a, *b, *c] == MAGIC => *lead_byte,
+        _ => {
+            return Err(Error::malformed(
+                0,
+                "not an rcodec file (the magic number is missing)",
+            ));
+        }
+    };
+    if lead_byte >> lead::VERSION_SHIFT != FORMAT_VERSION {
+        return Err(Error::unsupported("a format version of a later program"));
+    }
+    if lead_byte & lead::BLOCK_FORM == 0 {
+        return Err(Error::unsupported(
+            "a file of a single block: nothing of it can be saved",
+        ));
+    }
+    let start = MAGIC.len() + 1;
+    let first = block_at(file, start, lead_byte)
+        .filter(|found| found.intact && found.kind == block::HEADER && found.number == FIRST_BLOCK)
+        .ok_or(Error::Checksum {
+            block: FIRST_BLOCK,
+            at: start as u64,
+        })?;
+    let mut cursor = Cursor::new(&file[first.payload.clone()], first.payload.start as u64);
+    let (header, _) = header::parse_fields(lead_byte, &mut cursor)?;
+    let mut salvaged = Salvaged {
+        header,
+        metadata: Metadata::default(),
+        tail: Metadata::default(),
+        pieces: Vec::new(),
+        samples: None,
+        lost_before_data: 0,
+        _memory: Vec::new(),
+    };
+    salvaged.gather(file, first.payload.end + 8, lead_byte, budget)?;
+    Ok(salvaged)
+}
+
+impl Salvaged {
+    fn gather(&mut self, file: &[u8], start: usize, lead_byte: u8, budget: &Budget) -> Result<()> {
+        let mut at = start;
+        let mut damage_at = None;
+        let mut next_number = FIRST_BLOCK + 1;
+        let mut any_data = false;
+        while at < file.len() {
+            let found = block_at(file, at, lead_byte).filter(|found| found.number >= next_number);
+            let Some(found) = found.filter(|found| found.intact || found.number == next_number)
+            else {
+                damage_at.get_or_insert(at);
+                at += 1;
+                continue;
+            };
+            if !found.intact {
+                // Its head says where the next one should be.
+                damage_at.get_or_insert(at);
+                let behind = found.payload.end + 8;
+                let next = block_at(file, behind, lead_byte);
+                at = match next {
+                    Some(next) if next.number == found.number + 1 => behind,
+                    _ => at + 1,
+                };
+                continue;
+            }
+            let lost = found.number - next_number;
+            if lost > 0 {
+                let at = damage_at.unwrap_or(at) as u64;
+                self.pieces.push(Piece::Lost { blocks: lost, at });
+                if !any_data {
+                    self.lost_before_data = lost;
+                }
+            }
+            damage_at = None;
+            next_number = found.number.saturating_add(1);
+            at = found.payload.end + 8;
+            let payload = &file[found.payload.clone()];
+            match found.kind {
+                block::DATA => {
+                    any_data = true;
+                    self.pieces.push(Piece::Intact(found.payload));
+                }
+                block::METADATA => {
+                    let list = if any_data {
+                        &mut self.tail
+                    } else {
+                        &mut self.metadata
+                    };
+                    let memory =
+                        metadata::parse(payload, found.payload.start as u64, budget, list)?;
+                    self._memory.push(memory);
+                }
+                block::END => {
+                    let mut cursor = Cursor::new(payload, found.payload.start as u64);
+                    self.samples = cursor.varint().ok();
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        if let Some(at) = damage_at {
+            // At least one: what is here is no block.
+            let at = at as u64;
+            self.pieces.push(Piece::Lost { blocks: 1, at });
+        }
+        Ok(())
+    }
+}
