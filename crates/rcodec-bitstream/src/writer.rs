@@ -71,6 +71,12 @@ impl<W: Write> ContainerWriter<W> {
         self.bytes_written
     }
 
+    /// Gives what is written to whoever reads the output. A block that is held
+    /// back ([`Latency::Smallest`]) is not written yet.
+    pub fn flush(&mut self) -> Result<()> {
+        Ok(self.out.flush()?)
+    }
+
     /// Writes what is held back, the tail metadata and the end of the stream;
     /// flushes and returns the output and the length of the whole stream.
     pub fn finish(mut self, content: ContentDigest, tail: &Metadata) -> Result<(W, u64)> {

@@ -108,6 +108,10 @@ pub(crate) struct EncodeArgs {
     /// The learned model (see `rcodec models`) [default: the codec's choice]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// A prior for text, made by `rcodec-train prior`; decoding needs it, too
+    /// [default: the shipped one that fits]
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub(crate) prior: Option<PathBuf>,
     /// 1 (fast) to 9 (small)
     #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) effort: u8,
@@ -135,6 +139,12 @@ pub(crate) struct EncodeArgs {
     /// Do not decode the result for a check
     #[arg(long, conflicts_with = "remove_source")]
     pub(crate) no_verify: bool,
+    /// The codec text: memory to keep to, about, such as 64M, for each thread
+    #[arg(long, value_name = "SIZE", value_parser = crate::limits::parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// The codec text on a pipe: after so many seconds write what has come
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) flush_interval: Option<u64>,
     /// A dictionary from `rcodec dict train`; decoding needs it too
     #[arg(long, value_name = "FILE")]
     pub(crate) dict: Option<PathBuf>,
@@ -161,6 +171,9 @@ pub(crate) struct LimitArgs {
     /// The dictionary the files were encoded with
     #[arg(long, value_name = "FILE")]
     pub(crate) dict: Option<PathBuf>,
+    /// The prior the files were encoded with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prior: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -3,13 +3,14 @@
 use crate::args::EncodeArgs;
 use crate::exit::{Failure, Outcome};
 use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
-use crate::limits::load_dictionary;
+use crate::limits::{add_prior, load_dictionary};
+use crate::live;
 use crate::output::{PendingFile, Target, check_stdout, several};
 use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
     Budget, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency, Limits,
-    MediaHeader, MediaKind, ModelId, Rate, StreamDecoder, StreamEncoder,
+    MediaHeader, MediaKind, Metadata, ModelId, Rate, StreamDecoder, StreamEncoder,
 };
 use rcodec_io::{ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
@@ -17,7 +18,7 @@ use std::fs;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Quality where `--lossy` names none.
 const DEFAULT_QUALITY: u8 = 75;
@@ -58,7 +59,9 @@ struct Job<'a> {
     rate: Rate,
     effort: Effort,
     options: Vec<(String, i64)>,
+    text_options: Vec<(String, i64)>,
     model: Option<ModelId>,
+    prior: Option<ModelId>,
     dictionary: Vec<u8>,
 }
 
@@ -109,6 +112,9 @@ impl<'a> Job<'a> {
         let mut options = Vec::new();
         options.extend(args.level.map(|level| ("level".to_string(), level)));
         options.extend(args.long.map(|log| ("long".to_string(), log)));
+        let memory = args.memory.map(|bytes| (bytes >> 20) as i64);
+        let text_options = memory.map(|mib| ("memory_mib".to_string(), mib));
+        let text_options = text_options.into_iter().collect();
         let rate = match args.quality {
             Some(quality) => Rate::Quality(f32::from(quality)),
             None if args.lossy => Rate::Quality(f32::from(DEFAULT_QUALITY)),
@@ -120,6 +126,7 @@ impl<'a> Job<'a> {
             rate,
             effort: Effort::new(args.effort)?,
             options,
+            text_options,
             model: match &args.model {
                 Some(name) => {
                     let budget = Budget::new(Limits::default());
@@ -127,6 +134,7 @@ impl<'a> Job<'a> {
                 }
                 None => None,
             },
+            prior: add_prior(args.prior.as_deref())?,
             dictionary: load_dictionary(args.dict.as_deref())?,
         })
     }
@@ -236,6 +244,11 @@ impl<'a> Job<'a> {
         plan: Plan,
         out: impl Write,
     ) -> Result<Done, Failure> {
+        if let Some(seconds) = self.args.flush_interval
+            && input.is_stdin()
+        {
+            return self.encode_live(input, progress, Duration::from_secs(seconds), out);
+        }
         let reader = input.open(progress)?;
         // A picture that claims more than these limits is taken as bytes.
         let reading = Budget::new(Limits::default());
@@ -252,16 +265,7 @@ impl<'a> Job<'a> {
         // Sound from a pipe may be live; a picture or a text never waits long
         // for its second block.
         let live = input.is_stdin() && media.kind() == MediaKind::Audio;
-        let context = EncodeContext {
-            effort: self.effort,
-            rate: choice.rate,
-            threads: rayon::current_num_threads(),
-            dictionary: &self.dictionary,
-            options: &self.options,
-            model: self.model,
-            budget: Budget::new(Limits::unlimited()),
-            progress: progress.as_ref(),
-        };
+        let context = self.context(&choice, progress);
         let latency = if live {
             Latency::Live
         } else {
@@ -283,6 +287,61 @@ impl<'a> Job<'a> {
             note: choice.note.or(source.note()).map(str::to_string),
             media,
             codec: choice.codec,
+        })
+    }
+
+    fn context<'b>(
+        &'b self,
+        choice: &Choice,
+        progress: &'b Arc<FileProgress>,
+    ) -> EncodeContext<'b> {
+        let is_text = choice.codec.info().id == CodecId::TEXT;
+        let (options, model) = if is_text {
+            (&self.text_options, self.prior.or(self.model))
+        } else {
+            (&self.options, self.model)
+        };
+        EncodeContext {
+            effort: self.effort,
+            rate: choice.rate,
+            threads: rayon::current_num_threads(),
+            dictionary: &self.dictionary,
+            options,
+            model,
+            budget: Budget::new(Limits::unlimited()),
+            progress: progress.as_ref(),
+        }
+    }
+
+    /// Encodes bytes as they come, and writes them every so often.
+    fn encode_live(
+        &self,
+        input: &Input,
+        progress: &Arc<FileProgress>,
+        interval: Duration,
+        out: impl Write,
+    ) -> Result<Done, Failure> {
+        let codec = match self.codec {
+            Some(codec) => codec,
+            None => rcodec::codec(CodecId::TEXT)?,
+        };
+        if codec.info().id != CodecId::TEXT {
+            return Err(Failure::usage("--flush-interval is for the codec text"));
+        }
+        let choice = self.as_asked(codec);
+        let media = MediaHeader::Bytes;
+        let context = self.context(&choice, progress);
+        let metadata = Metadata::default();
+        let mut encoder =
+            StreamEncoder::new(codec, &media, metadata.clone(), context, Latency::Live, out)?;
+        live::write_all(input.open(progress)?, &mut encoder, interval)?;
+        let encoded = encoder.finish(&metadata)?;
+        Ok(Done {
+            rcd_bytes: encoded.bytes,
+            samples: encoded.samples,
+            note: None,
+            media,
+            codec,
         })
     }
 

@@ -2,7 +2,9 @@
 
 use crate::args::LimitArgs;
 use crate::exit::Failure;
-use rcodec::{Budget, Limits};
+use rcodec::{Budget, Limits, ModelId};
+use rcodec_model::file::peek_id;
+use rcodec_model::registry;
 use std::path::Path;
 
 /// Parses `512M`: a number and a power of 1024 (K, M, G, T).
@@ -42,6 +44,18 @@ pub(crate) fn load_dictionary(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
         Some(path) => std::fs::read(path)
             .map_err(|e| Failure::from(e).about(format!("dictionary {}", path.display()))),
     }
+}
+
+/// Makes a prior's file known to the codecs; its id.
+pub(crate) fn add_prior(path: Option<&Path>) -> Result<Option<ModelId>, Failure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let about = |failure: Failure| failure.about(format!("prior {}", path.display()));
+    let file = std::fs::read(path).map_err(|e| about(e.into()))?;
+    let id = peek_id(&file).map_err(|e| about(e.into()))?;
+    registry::add_path(path.to_owned());
+    Ok(Some(id))
 }
 
 #[cfg(test)]

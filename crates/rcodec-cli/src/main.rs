@@ -10,6 +10,7 @@ mod exit;
 mod inputs;
 mod inspect;
 mod limits;
+mod live;
 mod models;
 mod output;
 mod progress;

@@ -245,6 +245,16 @@ pub trait Encoder {
     /// [`Error::Parameter`] if the unit does not fit the header.
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()>;
 
+    /// Writes what was taken so far, as far as blocks can be cut anywhere, so
+    /// that a reader of a live stream gets it. Costs some ratio. Encoders whose
+    /// blocks cannot be cut do nothing.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn flush(&mut self, _sink: &mut dyn BlockSink) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes what is left. No call but [`next_decoded`](Self::next_decoded)
     /// may follow.
     fn finish(&mut self, sink: &mut dyn BlockSink) -> Result<()>;

@@ -116,6 +116,19 @@ impl<const LIMIT: u32> CountedBit<LIMIT> {
         self.state & 1023
     }
 
+    /// Probability and count as one number, for tables of them.
+    #[inline(always)]
+    pub fn to_bits(self) -> u32 {
+        self.state
+    }
+
+    /// What [`to_bits`](Self::to_bits) gave. Other numbers are models too, if
+    /// of a probability that no bits lead to.
+    #[inline(always)]
+    pub fn from_bits(state: u32) -> Self {
+        CountedBit { state }
+    }
+
     /// Learns a bit with another limit (1..=1023) than the type's.
     #[inline(always)]
     pub fn update_with_limit(&mut self, bit: bool, limit: u32) {

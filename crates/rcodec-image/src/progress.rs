@@ -34,7 +34,18 @@ pub(crate) struct GroupProgress<'a> {
     left: u64,
 }
 
-impl GroupProgress<'_> {
+impl<'a> GroupProgress<'a> {
+    /// Lets another thread report so many of the samples, at most what is
+    /// left.
+    pub(crate) fn part(&mut self, samples: u64) -> GroupProgress<'a> {
+        let samples = samples.min(self.left);
+        self.left -= samples;
+        GroupProgress {
+            picture: self.picture,
+            left: samples,
+        }
+    }
+
     /// Reports that so many more samples are coded, at most what is left.
     ///
     /// # Errors

@@ -379,7 +379,8 @@ fn work_can_be_cancelled_within_a_group() {
     };
     let cancelled = encode_with(&header, &samples, 50, context);
     assert!(matches!(cancelled, Err(Error::Cancelled)));
-    assert_eq!(reports.latest.into_inner(), half);
+    // Other channels may end the rows that they are at.
+    assert!((half..2 * half).contains(&reports.latest.into_inner()));
     let reports = Reports::until(half);
     let context = DecodeContext {
         progress: &reports,
@@ -387,7 +388,8 @@ fn work_can_be_cancelled_within_a_group() {
     };
     let cancelled = decode_with(&stream, &blocks, context);
     assert!(matches!(cancelled, Err(Error::Cancelled)));
-    assert_eq!(reports.latest.into_inner(), half);
+    // Other channels may end the rows that they are at.
+    assert!((half..2 * half).contains(&reports.latest.into_inner()));
 }
 
 #[test]

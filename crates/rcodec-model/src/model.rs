@@ -210,6 +210,7 @@ impl ElementType {
             ElementType::I32 => TensorData::I32(Vec::new()),
             ElementType::U8 => TensorData::U8(Vec::new()),
             ElementType::Cdf => TensorData::Cdf(Vec::new()),
+            ElementType::Packed => TensorData::Packed(Vec::new()),
         }
     }
 }

@@ -38,6 +38,16 @@ pub fn add_folder(folder: PathBuf) {
     added.push(folder);
 }
 
+/// Files that a program added.
+static ADDED_FILES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Adds a model's file, which [`Registry::from_env`] knows before all folders,
+/// in this process: for models that the user names.
+pub fn add_path(file: PathBuf) {
+    let mut added = ADDED_FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    added.push(file);
+}
+
 /// Where a model is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -60,6 +70,8 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     embedded: Vec<Cow<'static, [u8]>>,
+    /// Files named one by one.
+    paths: Vec<PathBuf>,
     folders: Vec<PathBuf>,
 }
 
@@ -70,7 +82,7 @@ struct FileBytes {
 }
 
 impl Registry {
-    /// The embedded models, those of [`add_folder`], the folders of
+    /// The embedded models, those of [`add_path`] and [`add_folder`], the folders of
     /// `RCODEC_MODELS`, and the platform's data folder.
     pub fn from_env() -> Registry {
         let added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +91,9 @@ impl Registry {
         let named = env::split_paths(&named);
         folders.extend(named.filter(|folder| !folder.as_os_str().is_empty()));
         folders.extend(data_folder());
+        let paths = ADDED_FILES.lock().unwrap_or_else(PoisonError::into_inner);
         Registry {
+            paths: paths.clone(),
             embedded: EMBEDDED.iter().map(|&file| Cow::Borrowed(file)).collect(),
             folders,
         }
@@ -88,6 +102,7 @@ impl Registry {
     /// The embedded models and the given folders, in that order.
     pub fn with_folders(folders: Vec<PathBuf>) -> Registry {
         Registry {
+            paths: Vec::new(),
             embedded: EMBEDDED.iter().map(|&file| Cow::Borrowed(file)).collect(),
             folders,
         }
@@ -199,9 +214,11 @@ impl Registry {
             })
     }
 
-    /// Files with a model's extension, folder after folder, by name.
+    /// Files named one by one, then those with a model's extension, folder
+    /// after folder, by name.
     fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.folders.iter().flat_map(|folder| files_of(folder))
+        let in_folders = self.folders.iter().flat_map(|folder| files_of(folder));
+        self.paths.iter().cloned().chain(in_folders)
     }
 }
 

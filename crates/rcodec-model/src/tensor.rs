@@ -18,13 +18,15 @@ pub enum ElementType {
     /// Rows of probabilities in 1/65536: 2 to 4096 positive ones that sum to
     /// 65536, then zeros up to the row's end.
     Cdf,
+    /// Bytes that the codec has packed itself, stored as they are.
+    Packed,
 }
 
 impl ElementType {
     /// Bytes of an element in memory.
     pub fn bytes(self) -> u64 {
         match self {
-            ElementType::I8 | ElementType::U8 => 1,
+            ElementType::I8 | ElementType::U8 | ElementType::Packed => 1,
             ElementType::I16 | ElementType::Cdf => 2,
             ElementType::I32 => 4,
         }
@@ -66,6 +68,8 @@ pub enum TensorData {
     U8(Vec<u8>),
     /// [`ElementType::Cdf`].
     Cdf(Vec<u16>),
+    /// [`ElementType::Packed`].
+    Packed(Vec<u8>),
 }
 
 impl TensorData {
@@ -77,6 +81,7 @@ impl TensorData {
             TensorData::I32(_) => ElementType::I32,
             TensorData::U8(_) => ElementType::U8,
             TensorData::Cdf(_) => ElementType::Cdf,
+            TensorData::Packed(_) => ElementType::Packed,
         }
     }
 
@@ -88,6 +93,7 @@ impl TensorData {
             TensorData::I32(values) => values.len(),
             TensorData::U8(values) => values.len(),
             TensorData::Cdf(values) => values.len(),
+            TensorData::Packed(values) => values.len(),
         }
     }
 

@@ -3,12 +3,13 @@
 //!
 //! `cargo run --release -p rcodec-text --example measure -- [-e EFFORT] [-n] [NAME=VALUE…] FILE…`
 //!
-//! `-n` skips decoding.
+//! `-n` skips decoding, `-p FILE` begins with that prior (its folder has to be
+//! among those of `RCODEC_MODELS`).
 
 use cpu_time::ProcessTime;
 use rcodec_core::{
     Block, BlockSink, BlockSource, Budget, Codec, DecodeContext, Effort, EncodeContext, Limits,
-    Media, MediaHeader, Result, StreamHeader,
+    Media, MediaHeader, ModelId, Result, StreamHeader,
 };
 use rcodec_text::Text;
 use std::collections::VecDeque;
@@ -37,10 +38,16 @@ impl BlockSource for Blocks {
     }
 }
 
-fn encode(content: &[u8], effort: u8, options: &[(String, i64)]) -> Result<Blocks> {
+fn encode(
+    content: &[u8],
+    effort: u8,
+    options: &[(String, i64)],
+    model: Option<ModelId>,
+) -> Result<Blocks> {
     let context = EncodeContext {
         effort: Effort::new(effort)?,
         options,
+        model,
         ..EncodeContext::default()
     };
     let mut blocks = Blocks(VecDeque::new(), Budget::new(Limits::default()));
@@ -50,13 +57,13 @@ fn encode(content: &[u8], effort: u8, options: &[(String, i64)]) -> Result<Block
     Ok(blocks)
 }
 
-fn decode(blocks: &mut Blocks) -> Result<Vec<u8>> {
+fn decode(blocks: &mut Blocks, model: Option<ModelId>) -> Result<Vec<u8>> {
     let header = StreamHeader {
         version: 1,
         codec: Text.info().id,
         media: MediaHeader::Bytes,
         params: Vec::new(),
-        models: Vec::new(),
+        models: model.into_iter().collect(),
     };
     let mut decoder = Text.decoder(&header, DecodeContext::default())?;
     let mut content = Vec::new();
@@ -69,6 +76,7 @@ fn decode(blocks: &mut Blocks) -> Result<Vec<u8>> {
 fn main() -> Result<()> {
     let mut effort = 5;
     let mut decodes = true;
+    let mut model = None;
     let mut options = Vec::new();
     let mut total = (0, 0);
     let mut seconds = (0.0, 0.0);
@@ -77,6 +85,11 @@ fn main() -> Result<()> {
     while let Some(arg) = args.next() {
         if arg == "-e" {
             effort = args.next().and_then(|e| e.parse().ok()).unwrap_or(5);
+            continue;
+        }
+        if arg == "-p" {
+            let head = std::fs::read(args.next().unwrap_or_default())?;
+            model = Some(rcodec_model::file::peek_id(&head)?);
             continue;
         }
         if arg == "-n" {
@@ -89,13 +102,16 @@ fn main() -> Result<()> {
         }
         let content = std::fs::read(&arg)?;
         let start = ProcessTime::now();
-        let mut blocks = encode(&content, effort, &options)?;
+        let mut blocks = encode(&content, effort, &options, model)?;
         let encoding = start.elapsed().as_secs_f64();
         let payload_bytes: usize = blocks.0.iter().map(Vec::len).sum();
         let start = ProcessTime::now();
         let mut decoding = 0.0;
         if decodes {
-            assert!(decode(&mut blocks)? == content, "{arg}: not what went in");
+            assert!(
+                decode(&mut blocks, model)? == content,
+                "{arg}: not what went in"
+            );
             decoding = start.elapsed().as_secs_f64();
         }
         let kb = content.len() as f64 / 1000.0;

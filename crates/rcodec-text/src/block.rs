@@ -1,26 +1,23 @@
 //! One block's content to its payload and back.
 
-use crate::cm::class::{
-    FULL_CLASS, FULL_CONTEXTS, FULL_INPUTS, STANDARD_CLASS, STANDARD_CONTEXTS, STANDARD_INPUTS,
-};
-use crate::cm::{ByteModel, LINE_BYTES, Model};
+use crate::cm::class::{FULL_CLASS, Full, STANDARD_CLASS, Standard};
+use crate::cm::{ByteModel, LINE_BYTES};
 use crate::payload::{self, ClassId, Form, Head};
+use crate::prior::{self, InUse, OWN_NUMBER, Prior, SHIPPED};
 use crate::probe;
-use crate::settings::Settings;
+use crate::settings::{Priors, Settings};
 use crate::units::PieceBuffer;
-use rcodec_core::{Budget, Error, Result};
+use rcodec_core::{Budget, Error, ModelId, Result};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
-
-/// Class 1.
-type Standard = Model<STANDARD_CONTEXTS, STANDARD_INPUTS>;
-/// Class 2.
-type Full = Model<FULL_CONTEXTS, FULL_INPUTS>;
+use std::sync::Arc;
 
 /// How many bytes are coded between two looks at the progress.
 const STEP_BYTES: usize = 16 << 10;
 
 /// Size of the table for a sample.
 const PROBE_TABLE_BITS: u32 = 15;
+/// Size of the table for a small sample.
+const SMALL_TABLE_BITS: u32 = 13;
 
 /// Called with the number of bytes coded since the last call; an error stops
 /// the work.
@@ -29,20 +26,32 @@ pub(crate) type Tick<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 /// An upper estimate of the memory that a model takes, in bytes.
 pub(crate) fn model_bytes(head: &Head) -> u64 {
     let fixed = match head.class {
-        ClassId::Standard => Standard::fixed_bytes(),
-        ClassId::Full => Full::fixed_bytes(),
+        ClassId::Standard => Standard::fixed_bytes(&STANDARD_CLASS),
+        ClassId::Full => Full::fixed_bytes(&FULL_CLASS),
     };
     fixed + (LINE_BYTES << head.table_bits) + (8 << 20)
 }
 
 /// Steps of the mixers for a block, for [`rcodec_core::Limits::max_work`].
 pub(crate) fn work(head: &Head) -> u64 {
-    let inputs = match head.class {
-        ClassId::Standard => STANDARD_INPUTS as u64,
-        ClassId::Full => FULL_INPUTS as u64,
+    let products = match head.class {
+        ClassId::Standard => 24 * 6,
+        ClassId::Full => 64 * 14,
     };
-    head.content_bytes as u64 * 8 * inputs * 2 * crate::cm::MIXERS as u64
+    head.content_bytes as u64 * 8 * products * 2
 }
+
+/// The memory that a block's prior takes, if it may have one.
+pub(crate) fn prior_bytes(class: ClassId, content_bytes: usize) -> u64 {
+    if content_bytes <= class.most_primed_bytes() {
+        Prior::BYTES
+    } else {
+        0
+    }
+}
+
+/// The prior of a block, with its number.
+type Chosen = (u8, InUse);
 
 /// The payload of `content` (1 to 64 MiB): never more than one byte longer.
 pub(crate) fn compress(
@@ -55,22 +64,22 @@ pub(crate) fn compress(
         tick(content.len() as u64)?;
         return Ok(payload::stored(content));
     }
+    let chosen = choose_prior(content, settings, budget)?;
     let head = Head {
         class: settings.class,
-        snapshot: 0,
-        table_bits: settings
-            .table_bits
-            .unwrap_or(settings.class.table_bits(content.len())),
+        snapshot: chosen.as_ref().map_or(0, |chosen| chosen.0),
+        table_bits: settings.table_bits(content.len()),
         content_bytes: content.len(),
     };
+    let prior = chosen.as_ref().map(|(_, in_use)| &in_use.prior);
     let coded = match head.class {
         ClassId::Standard => encode_with(
-            &mut Standard::new(&STANDARD_CLASS, head.table_bits, budget)?,
+            &mut Standard::new(&STANDARD_CLASS, head.table_bits, prior, budget)?,
             content,
             tick,
         )?,
         ClassId::Full => encode_with(
-            &mut Full::new(&FULL_CLASS, head.table_bits, budget)?,
+            &mut Full::new(&FULL_CLASS, head.table_bits, prior, budget)?,
             content,
             tick,
         )?,
@@ -84,13 +93,37 @@ pub(crate) fn compress(
     Ok(payload)
 }
 
+/// The prior that makes a sample of the content smaller than none does.
+fn choose_prior(content: &[u8], settings: &Settings, budget: &Budget) -> Result<Option<Chosen>> {
+    if content.len() > settings.class.most_primed_bytes() {
+        prior::forget();
+        return Ok(None);
+    }
+    let sample = probe::small_sample(content);
+    let (number, id) = match settings.priors {
+        Priors::None => return Ok(None),
+        Priors::One { number, id } => (number, id),
+        Priors::Shipped => match prior::best_shipped(&sample) {
+            Some(best) => best,
+            None => return Ok(None),
+        },
+    };
+    let in_use = Prior::load(id, budget)?;
+    let cost = |prior: Option<&Arc<Prior>>| {
+        let mut model = Standard::new(&STANDARD_CLASS, SMALL_TABLE_BITS, prior, budget)?;
+        encode_with(&mut model, &sample, &|_| Ok(())).map(|coded| coded.len())
+    };
+    let gains = cost(Some(&in_use.prior))? < cost(None)?;
+    Ok(gains.then_some((number, in_use)))
+}
+
 /// Whether a model of a sample gains less than half a percent, and there are
 /// no repeats.
 fn is_noise(content: &[u8], budget: &Budget) -> Result<bool> {
     let Some(sample) = probe::sample(content) else {
         return Ok(false);
     };
-    let mut model = Standard::new(&STANDARD_CLASS, PROBE_TABLE_BITS, budget)?;
+    let mut model = Standard::new(&STANDARD_CLASS, PROBE_TABLE_BITS, None, budget)?;
     let coded = encode_with(&mut model, &sample, &|_| Ok(()))?;
     Ok(coded.len() > sample.len() - sample.len() / 200 && !probe::has_repeats(content))
 }
@@ -109,7 +142,12 @@ fn encode_with(model: &mut impl ByteModel, content: &[u8], tick: Tick<'_>) -> Re
 }
 
 /// The content of a payload.
-pub(crate) fn decompress(form: Form<'_>, budget: &Budget, tick: Tick<'_>) -> Result<PieceBuffer> {
+pub(crate) fn decompress(
+    form: Form<'_>,
+    own_prior: Option<ModelId>,
+    budget: &Budget,
+    tick: Tick<'_>,
+) -> Result<PieceBuffer> {
     let (head, coded, coded_at) = match form {
         Form::Stored(content) => {
             let mut buffer = PieceBuffer::new(content.len());
@@ -124,26 +162,42 @@ pub(crate) fn decompress(form: Form<'_>, budget: &Budget, tick: Tick<'_>) -> Res
             coded_at,
         } => (head, coded, coded_at),
     };
-    if head.snapshot != 0 {
-        return Err(Error::unsupported(
-            "a text snapshot of a later version of the program",
-        ));
-    }
+    let in_use = match prior_named(head.snapshot, own_prior)? {
+        Some(id) => Some(Prior::load(id, budget)?),
+        None => None,
+    };
+    let prior = in_use.as_ref().map(|in_use| &in_use.prior);
     let content = match head.class {
         ClassId::Standard => decode_with(
-            &mut Standard::new(&STANDARD_CLASS, head.table_bits, budget)?,
+            &mut Standard::new(&STANDARD_CLASS, head.table_bits, prior, budget)?,
             (&head, coded),
             budget,
             tick,
         ),
         ClassId::Full => decode_with(
-            &mut Full::new(&FULL_CLASS, head.table_bits, budget)?,
+            &mut Full::new(&FULL_CLASS, head.table_bits, prior, budget)?,
             (&head, coded),
             budget,
             tick,
         ),
     };
     content.map_err(|e| e.offset_by(coded_at))
+}
+
+/// The prior that a block's number stands for.
+fn prior_named(number: u8, own: Option<ModelId>) -> Result<Option<ModelId>> {
+    match number {
+        0 => Ok(None),
+        OWN_NUMBER => own
+            .map(Some)
+            .ok_or_else(|| Error::malformed(0, "a prior that the header does not name")),
+        _ => match SHIPPED.get(usize::from(number) - 1) {
+            Some(&id) => Ok(Some(id)),
+            None => Err(Error::unsupported(
+                "a text prior of a later version of the program",
+            )),
+        },
+    }
 }
 
 fn decode_with(

@@ -4,10 +4,12 @@
 
 use crate::block;
 use crate::payload::{self, Form};
+use crate::prior::Prior;
 use crate::units::{PieceBuffer, UNIT_BYTES};
 use rayon::prelude::*;
 use rcodec_core::{
-    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, Progress, Reservation, Result,
+    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, ModelId, Progress,
+    Reservation, Result,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct TextDecoder<'a> {
     budget: Budget,
     progress: &'a dyn Progress,
+    /// The prior that the header names.
+    own_prior: Option<ModelId>,
     /// Contents decoded and not yet given out, in order, and how decoding
     /// them ended.
     ready: VecDeque<Result<PieceBuffer>>,
@@ -32,8 +36,9 @@ pub(crate) struct TextDecoder<'a> {
 }
 
 impl<'a> TextDecoder<'a> {
-    pub(crate) fn new(context: DecodeContext<'a>) -> Self {
+    pub(crate) fn new(context: DecodeContext<'a>, own_prior: Option<ModelId>) -> Self {
         TextDecoder {
+            own_prior,
             budget: context.budget,
             progress: context.progress,
             ready: VecDeque::new(),
@@ -86,12 +91,13 @@ impl<'a> TextDecoder<'a> {
             let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
             self.progress.check(done, None)
         };
-        let budget = &self.budget;
+        let (budget, own_prior) = (&self.budget, self.own_prior);
         let contents: Vec<Result<PieceBuffer>> = affordable
             .into_par_iter()
             .zip(&blocks)
             .map(|(form, block)| {
-                block::decompress(form?, budget, &tick).map_err(|e| e.offset_by(block.at))
+                block::decompress(form?, own_prior, budget, &tick)
+                    .map_err(|e| e.offset_by(block.at))
             })
             .collect();
         self.ready.extend(contents);
@@ -134,7 +140,10 @@ impl<'a> TextDecoder<'a> {
 fn needed_bytes(block: &Block) -> u64 {
     match payload::parse(&block.payload) {
         Ok(Form::Stored(content)) => content.len() as u64,
-        Ok(Form::Modelled { head, .. }) => block::model_bytes(&head) + head.content_bytes as u64,
+        Ok(Form::Modelled { head, .. }) => {
+            let prior = if head.snapshot == 0 { 0 } else { Prior::BYTES };
+            block::model_bytes(&head) + prior + head.content_bytes as u64
+        }
         Err(_) => 0,
     }
 }

@@ -4,10 +4,11 @@
 
 use crate::block;
 use crate::payload::Head;
-use crate::settings::Settings;
+use crate::prior::OWN_NUMBER;
+use crate::settings::{Priors, Settings};
 use crate::units::{self, PieceBuffer};
 use rayon::prelude::*;
-use rcodec_core::{BlockSink, Budget, EncodeContext, Encoder, Media, Progress, Result};
+use rcodec_core::{BlockSink, Budget, EncodeContext, Encoder, Media, ModelId, Progress, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) struct TextEncoder<'a> {
@@ -24,7 +25,7 @@ impl<'a> TextEncoder<'a> {
     pub(crate) fn new(context: EncodeContext<'a>) -> Result<Self> {
         units::expect_lossless(&context)?;
         Ok(TextEncoder {
-            settings: Settings::new(context.effort, context.options)?,
+            settings: Settings::new(context.effort, context.options, context.model)?,
             progress: context.progress,
             budget: context.budget,
             pieces: Vec::new(),
@@ -38,13 +39,10 @@ impl<'a> TextEncoder<'a> {
         let head = Head {
             class,
             snapshot: 0,
-            table_bits: self
-                .settings
-                .table_bits
-                .unwrap_or(class.table_bits(piece_bytes)),
+            table_bits: self.settings.table_bits(piece_bytes),
             content_bytes: piece_bytes,
         };
-        block::model_bytes(&head) + piece_bytes as u64
+        block::model_bytes(&head) + block::prior_bytes(class, piece_bytes) + piece_bytes as u64
     }
 
     /// Whether one more piece is to be collected before the others are
@@ -57,7 +55,7 @@ impl<'a> TextEncoder<'a> {
     }
 
     /// Compresses all the pieces collected and writes them.
-    fn flush(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
+    fn write_pieces(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
         let mut rest = self.pieces.as_slice();
         while !rest.is_empty() {
             let mut count = rest.len();
@@ -95,6 +93,16 @@ impl<'a> TextEncoder<'a> {
 }
 
 impl Encoder for TextEncoder<'_> {
+    fn models(&self) -> Vec<ModelId> {
+        match self.settings.priors {
+            Priors::One {
+                number: OWN_NUMBER,
+                id,
+            } => vec![id],
+            _ => Vec::new(),
+        }
+    }
+
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()> {
         let bytes = units::bytes_of(unit)?;
         let mut input = bytes.as_slice();
@@ -106,14 +114,18 @@ impl Encoder for TextEncoder<'_> {
             if let Some(piece) = self.pieces.last_mut() {
                 piece.take_from(&mut input, &self.budget)?;
                 if piece.is_full() && !self.has_room_for_another() {
-                    self.flush(sink)?;
+                    self.write_pieces(sink)?;
                 }
             }
         }
         Ok(())
     }
 
+    fn flush(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
+        self.write_pieces(sink)
+    }
+
     fn finish(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
-        self.flush(sink)
+        self.write_pieces(sink)
     }
 }

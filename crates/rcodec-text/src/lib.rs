@@ -20,6 +20,7 @@ mod cm;
 mod decoder;
 mod encoder;
 mod payload;
+mod prior;
 mod probe;
 mod settings;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod testing;
 mod tests;
 mod units;
 
+pub use prior::train::{PriorOptions, train_prior};
 use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info, MediaHeader,
     MediaKind, Result, StreamHeader,
@@ -48,6 +50,12 @@ use rcodec_core::{
 /// |---|---|---|
 /// | `table_bits` | 8…24 | size of the model's hash table: a power of two of lines of 64 bytes |
 /// | `block_kib` | 1…65536 | KiB in a block |
+/// | `memory_mib` | 16…65536 | MiB that a model takes, about: limits table and block |
+/// | `prior` | 0… | number of the shipped prior to begin with; 0 for none |
+///
+/// Without the option `prior`, and without [`EncodeContext::model`] (the id of
+/// a prior of one's own, which decoding will need), each block begins with the
+/// shipped prior that fits a sample of it, or with none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text;
 
@@ -84,6 +92,10 @@ impl Codec for Text {
         if !context.dictionary.is_empty() {
             return Err(Error::parameter("the codec text takes no dictionary"));
         }
-        Ok(Box::new(decoder::TextDecoder::new(context)))
+        if header.models.len() > 1 {
+            return Err(Error::malformed(0, "a text has one prior at most"));
+        }
+        let own_prior = header.models.first().copied();
+        Ok(Box::new(decoder::TextDecoder::new(context, own_prior)))
     }
 }

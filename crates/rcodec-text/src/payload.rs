@@ -49,6 +49,15 @@ impl ClassId {
         }
     }
 
+    /// The longest content that begins with a prior: for longer ones it would
+    /// gain little, and take memory from the table.
+    pub(crate) fn most_primed_bytes(self) -> usize {
+        match self {
+            ClassId::Standard => 1 << 20,
+            ClassId::Full => 8 << 20,
+        }
+    }
+
     /// The size of the table for this much content, where the payload does not
     /// say another: four lines for each byte, within limits.
     pub(crate) fn table_bits(self, content_bytes: usize) -> u32 {

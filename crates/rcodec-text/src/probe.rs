@@ -1,6 +1,7 @@
 //! Is there anything to be gained at all? Modelling noise would take as long
 //! as modelling text.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Content shorter than this is modelled without a look.
@@ -26,6 +27,19 @@ pub(crate) fn sample(content: &[u8]) -> Option<Vec<u8>> {
             .copied()
             .collect(),
     )
+}
+
+/// The most bytes of a small sample.
+const SMALL_BYTES: usize = 12 << 10;
+
+/// A small sample of `content`, or all of it: its beginning and its middle.
+pub(crate) fn small_sample(content: &[u8]) -> Cow<'_, [u8]> {
+    if content.len() <= SMALL_BYTES {
+        return Cow::Borrowed(content);
+    }
+    let (begin, middle) = (&content[..SMALL_BYTES / 2], content.len() / 2);
+    let middle = &content[middle..(middle + SMALL_BYTES / 2).min(content.len())];
+    Cow::Owned([begin, middle].concat())
 }
 
 /// Whether long strings come again, which a sample cannot show: more than one

@@ -2,10 +2,11 @@
 
 use crate::Text;
 use crate::testing::{Encoded, decode, decode_some, encode, encode_units, noise, pool, text};
+use crate::{PriorOptions, train_prior};
 use proptest::prelude::*;
 use rcodec_core::{
-    Budget, Codec, DecodeContext, Effort, EncodeContext, Error, Flow, Limits, Media, MediaHeader,
-    Progress, Rate,
+    Block, BlockSource, Budget, Codec, DecodeContext, Effort, EncodeContext, Error, Flow, Limits,
+    Media, MediaHeader, ModelId, Progress, Rate, StreamHeader,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -294,11 +295,97 @@ fn what_the_codec_does_not_do_is_refused() {
         blocks: Vec::new(),
     };
     assert!(decode(&Text, &encoded, DecodeContext::default()).is_err());
-    // A snapshot that this version does not know.
+    // A prior that this version does not know.
     let encoded = Encoded {
         params: Vec::new(),
-        blocks: vec![vec![0x11, 5, 0]],
+        blocks: vec![vec![0xe1, 5, 0]],
     };
     let error = decode(&Text, &encoded, DecodeContext::default()).unwrap_err();
     assert!(matches!(error, Error::Unsupported(_)));
+}
+
+/// Blocks as they are.
+struct Blocks<'a>(std::slice::Iter<'a, Vec<u8>>);
+
+impl BlockSource for Blocks<'_> {
+    fn next_block(&mut self) -> rcodec_core::Result<Option<Block>> {
+        let Some(payload) = self.0.next() else {
+            return Ok(None);
+        };
+        let budget = Budget::new(Limits::default());
+        Ok(Some(Block {
+            reservation: budget.reserve(payload.len() as u64)?,
+            payload: payload.clone(),
+            at: 0,
+        }))
+    }
+}
+
+/// The content of blocks in a stream whose header names `models`.
+fn decode_with(encoded: &Encoded, models: Vec<ModelId>) -> rcodec_core::Result<Vec<u8>> {
+    let header = StreamHeader {
+        version: 1,
+        codec: Text.info().id,
+        media: MediaHeader::Bytes,
+        params: Vec::new(),
+        models,
+    };
+    let mut source = Blocks(encoded.blocks.iter());
+    let mut decoder = Text.decoder(&header, DecodeContext::default())?;
+    let mut content = Vec::new();
+    while let Some(Media::Bytes(bytes)) = decoder.next_unit(&mut source)? {
+        content.extend(bytes);
+    }
+    Ok(content)
+}
+
+#[test]
+fn a_prior_of_ones_own_helps_and_is_asked_for() {
+    // Two different texts in one language.
+    let corpus = text(300 << 10);
+    let options = PriorOptions {
+        slots: 20_000,
+        ..PriorOptions::default()
+    };
+    let data = train_prior(std::slice::from_ref(&corpus), &options).unwrap();
+    let again = train_prior(&[corpus], &options).unwrap();
+    let (model, file) = data.build().unwrap();
+    assert_eq!(again.write().unwrap(), file, "not the same prior twice");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.rcm");
+    std::fs::write(&path, file).unwrap();
+    rcodec_model::registry::add_path(path);
+
+    let content = &text(400 << 10)[350 << 10..351 << 10];
+    for effort in [5, 9] {
+        let cold = encode(&Text, content, context(effort, &[("prior".to_owned(), 0)])).unwrap();
+        let primed = EncodeContext {
+            model: Some(model.id()),
+            ..context(effort, &[])
+        };
+        let encoder = Text.encoder(&MediaHeader::Bytes, primed).unwrap();
+        assert_eq!(encoder.models(), [model.id()]);
+        let primed = EncodeContext {
+            model: Some(model.id()),
+            ..context(effort, &[])
+        };
+        let encoded = encode(&Text, content, primed).unwrap();
+        assert!(encoded.blocks[0].len() < cold.blocks[0].len() * 9 / 10);
+        assert_eq!(decode_with(&encoded, vec![model.id()]).unwrap(), content);
+        let missing = ModelId([9; 8]);
+        assert!(matches!(
+            decode_with(&encoded, vec![missing]),
+            Err(Error::ModelMissing(id)) if id == missing
+        ));
+        assert!(matches!(
+            decode_with(&encoded, Vec::new()),
+            Err(Error::Malformed { .. })
+        ));
+    }
+}
+
+#[test]
+fn too_little_text_makes_no_prior() {
+    let error = train_prior(&[text(1000)], &PriorOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Parameter(_)));
 }

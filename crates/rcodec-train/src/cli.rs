@@ -1,12 +1,14 @@
 //! The command line.
 
 mod export;
+mod prior;
 
 use crate::graph::lossy::LossyGraphs;
 use crate::recipe::Recipe;
 use crate::train::{Options, Speed, Storage, train};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use export::{ExportArgs, export};
+use prior::{PriorArgs, prior};
 use rcodec_core::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub struct Cli {
 enum Command {
     /// Turns a checkpoint's averaged weights into an integer model file.
     Export(ExportArgs),
+    /// Makes a prior for the codec `text` from a folder of texts.
+    Prior(PriorArgs),
     /// Times training steps of a recipe on every backend of this build, on
     /// made-up pictures.
     Speed {
@@ -113,6 +117,7 @@ pub fn run() -> Result<()> {
             _,
         ) => speeds(&Recipe::read(&recipe)?, (workers, steps)),
         (Some(Command::Export(args)), _) => export(&args),
+        (Some(Command::Prior(args)), _) => prior(&args),
         (None, Some(args)) => run_training(&args),
         (None, None) => Err(Error::parameter("a recipe or a command is needed")),
     }

@@ -81,6 +81,14 @@ impl<'a, W: Write> StreamEncoder<'a, W> {
         Ok(())
     }
 
+    /// Writes what was taken so far, for a reader of a live stream; see
+    /// [`Encoder::flush`].
+    pub fn flush(&mut self) -> Result<()> {
+        self.encoder.flush(&mut self.container)?;
+        self.take_decoded();
+        self.container.flush()
+    }
+
     /// The content's checksum is that of what comes back.
     fn take_decoded(&mut self) {
         while let Some(unit) = self.encoder.next_decoded() {

@@ -99,6 +99,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "rcodec-entropy",
             "rcodec-fixed",
             "rcodec-image",
+            "rcodec-text",
         ],
     ),
     // What nothing else is built on.

@@ -159,6 +159,29 @@ impl<const N: usize> Mixer<N> {
         self.sets.len()
     }
 
+    /// The weights of a set (beyond the last: the last), Q12: what
+    /// [`mix`](Self::mix) multiplies with.
+    pub fn weights_q12(&self, context: usize) -> &[i16; N] {
+        &self.sets[context.min(self.sets.len() - 1)].high
+    }
+
+    /// How quickly a set (beyond the last: the last) learns at present, Q16:
+    /// the first rate, if it never did.
+    pub fn rate_q16(&self, context: usize) -> u32 {
+        self.rates_q26[context.min(self.sets.len() - 1)] >> 10
+    }
+
+    /// Gives a set (beyond the last: the last) the weights and the rate that
+    /// another mixer had learned: for models that begin with a prior.
+    pub fn set_weights(&mut self, context: usize, weights_q12: &[i16; N], rate_q16: u32) {
+        let context = context.min(self.sets.len() - 1);
+        self.sets[context] = WeightSet {
+            high: *weights_q12,
+            low: [1 << 15; N],
+        };
+        self.rates_q26[context] = rate_q16.min(2047) << 10;
+    }
+
     /// Mixes with the weight set of a context (beyond the last set: the last)
     /// and returns the prediction in the logistic domain, Q8, within
     /// ±[`STRETCH_MAX_Q8`].

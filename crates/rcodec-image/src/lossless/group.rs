@@ -5,8 +5,8 @@
 //! | byte | mode | then |
 //! |---|---|---|
 //! | 0 | stored | every sample in as many bits as it has, most significant first |
-//! | 1 | photo | the channels' value maps, then the samples |
-//! | 2 | palette | the channels' value maps, the palette, then the indices |
+//! | 1 | photo | the channels' value maps, then a stream for each channel |
+//! | 2 | graphics | the channels' value maps, the alphabet, then the symbols |
 //! | 3 | fast | the channels' value maps, then residuals |
 //! | 4 | photo, large models | as photo |
 
@@ -14,22 +14,22 @@ use crate::lossless::bitbuf::{BitReader, BitWriter};
 use crate::lossless::photo::Level;
 use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
-use crate::lossless::{fast, palette, photo};
+use crate::lossless::{choice, fast, graphics, photo};
 use crate::progress::{GroupProgress, PictureProgress};
 use rcodec_core::{Budget, Effort, Error, ImageHeader, Result, Samples};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 
 const MODE_STORED: u8 = 0;
-const MODE_PHOTO: u8 = 1;
-const MODE_PALETTE: u8 = 2;
-const MODE_FAST: u8 = 3;
-const MODE_PHOTO_LARGE: u8 = 4;
+pub(crate) const MODE_PHOTO: u8 = 1;
+pub(crate) const MODE_GRAPHICS: u8 = 2;
+pub(crate) const MODE_FAST: u8 = 3;
+pub(crate) const MODE_PHOTO_LARGE: u8 = 4;
 
 /// Upper bound of the memory that models take.
-const TABLE_BYTES: u64 = if photo::TABLE_BYTES > palette::TABLE_BYTES {
+const TABLE_BYTES: u64 = if photo::TABLE_BYTES > graphics::TABLE_BYTES {
     photo::TABLE_BYTES
 } else {
-    palette::TABLE_BYTES
+    graphics::TABLE_BYTES
 };
 
 /// What all groups of a picture have in common.
@@ -71,14 +71,19 @@ impl GroupShape {
 
     /// About what encoding a group of `samples` takes.
     pub(crate) fn encode_bytes(&self, samples: u64) -> u64 {
-        // Interleaved, planes, mapped planes, a coder's own copy, two
-        // payloads; and the coder's tables.
-        samples.saturating_mul(16).saturating_add(TABLE_BYTES)
+        // Interleaved, planes, mapped planes, two payloads, and what decoding
+        // takes.
+        let own = samples.saturating_mul(14);
+        own.saturating_add(self.decode_bytes(samples))
     }
 
     /// About what decoding a group of `samples` takes.
     fn decode_bytes(&self, samples: u64) -> u64 {
-        samples.saturating_mul(8).saturating_add(TABLE_BYTES)
+        // Interleaved, planes, the photo modes' fields and rows on their way;
+        // and tables.
+        let columns = (self.row_samples() as u64).saturating_mul(photo::COLUMN_BYTES);
+        let samples = samples.saturating_mul(16).saturating_add(columns);
+        samples.saturating_add(TABLE_BYTES)
     }
 }
 
@@ -93,20 +98,12 @@ pub(crate) fn encode_group(
     mut progress: GroupProgress<'_>,
 ) -> Result<Vec<u8>> {
     let mut best = Vec::new();
-    let coder = match effort.get() {
-        0..=3 => MODE_FAST,
-        4..=6 => MODE_PHOTO,
-        _ => MODE_PHOTO_LARGE,
-    };
-    for mode in [MODE_PALETTE, coder] {
+    for mode in choice::modes(planes, shape, effort)? {
         let Some(payload) = encode_coded(planes, shape, mode, &mut progress)? else {
             continue;
         };
         if best.is_empty() || payload.len() < best.len() {
             best = payload;
-        }
-        if is_graphic(planes) {
-            break;
         }
     }
     if best.is_empty() || best.len() > stored_bytes(planes) {
@@ -114,14 +111,6 @@ pub(crate) fn encode_group(
     }
     progress.finish()?;
     Ok(best)
-}
-
-/// Whether neighbours are mostly the same: then few colours make a graphic,
-/// otherwise they may as well make a photo of few levels.
-fn is_graphic(planes: &Planes) -> bool {
-    let same = |plane: &Vec<u16>| plane.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    let equal: usize = planes.channels.iter().map(same).sum();
-    2 * equal > planes.pixels() * planes.channels.len()
 }
 
 /// Bytes of a stored group.
@@ -140,7 +129,7 @@ fn encode_stored(planes: &Planes) -> Vec<u8> {
 }
 
 /// A payload in one of the coded modes; `None` if it does not apply.
-fn encode_coded(
+pub(crate) fn encode_coded(
     planes: &Planes,
     shape: GroupShape,
     mode: u8,
@@ -154,19 +143,31 @@ fn encode_coded(
         map.to_ranks(plane);
         maps.push(map);
     }
-    match mode {
-        MODE_PALETTE => {
-            if palette::encode(&mut coder, &mapped, &maps)?.is_none() {
+    let body = match mode {
+        MODE_GRAPHICS => {
+            if graphics::code(&mut coder, &mut mapped, &maps, progress)?.is_none() {
                 return Ok(None);
             }
+            coder.finish()
         }
-        MODE_FAST => fast::code(&mut coder, &mut mapped, &maps, progress)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut mapped, &maps, Level::Large, progress)?,
-        _ => photo::code(&mut coder, &mut mapped, &maps, Level::Normal, progress)?,
-    }
+        MODE_FAST => {
+            fast::code(&mut coder, &mut mapped, &maps, progress)?;
+            coder.finish()
+        }
+        _ => photo::encode(coder, &mut mapped, &maps, level_of(mode), progress)?,
+    };
     let mut payload = vec![mode];
-    payload.extend(coder.finish());
+    payload.extend(body);
     Ok(Some(payload))
+}
+
+/// The level of a photo mode.
+fn level_of(mode: u8) -> Level {
+    if mode == MODE_PHOTO_LARGE {
+        Level::Large
+    } else {
+        Level::Normal
+    }
 }
 
 /// The samples of a group of `rows` rows. Offsets in errors are those of the
@@ -186,7 +187,7 @@ pub(crate) fn decode_group(
     let mut progress = picture.group(samples);
     let decoded = match mode {
         MODE_STORED => decode_stored(payload, shape, rows as usize, samples)?,
-        MODE_PHOTO | MODE_PALETTE | MODE_FAST | MODE_PHOTO_LARGE => {
+        MODE_PHOTO | MODE_GRAPHICS | MODE_FAST | MODE_PHOTO_LARGE => {
             let planes = decode_coded(body, shape, rows as usize, mode, &mut progress);
             planes.map_err(|e| e.offset_by(1))?.to_interleaved()
         }
@@ -223,19 +224,27 @@ fn decode_coded(
     mode: u8,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Planes> {
-    let mut coder = RangeBitDecoder::new(body);
-    let mut maps = Vec::new();
-    for _ in 0..shape.channels {
-        maps.push(ValueMap::empty().code(&mut coder, shape.bits)?);
-    }
+    let read_maps = |coder: &mut RangeBitDecoder<'_>| {
+        let maps = (0..shape.channels).map(|_| ValueMap::empty().code(coder, shape.bits));
+        maps.collect::<Result<Vec<ValueMap>>>()
+    };
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
-    match mode {
-        MODE_PALETTE => palette::decode(&mut coder, &mut planes, &maps)?,
-        MODE_FAST => fast::code(&mut coder, &mut planes, &maps, progress)?,
-        MODE_PHOTO_LARGE => photo::code(&mut coder, &mut planes, &maps, Level::Large, progress)?,
-        _ => photo::code(&mut coder, &mut planes, &maps, Level::Normal, progress)?,
-    }
-    coder.finish()?;
+    let maps = if matches!(mode, MODE_GRAPHICS | MODE_FAST) {
+        let mut coder = RangeBitDecoder::new(body);
+        let maps = read_maps(&mut coder)?;
+        match mode {
+            MODE_GRAPHICS => {
+                if graphics::code(&mut coder, &mut planes, &maps, progress)?.is_none() {
+                    return Err(Error::malformed(0, "pixels too wide for this mode"));
+                }
+            }
+            _ => fast::code(&mut coder, &mut planes, &maps, progress)?,
+        }
+        coder.finish()?;
+        maps
+    } else {
+        photo::decode(body, &mut planes, level_of(mode), progress, read_maps)?
+    };
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {
         map.to_values(plane);
     }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! strips ─▶ groups ─▶ planes ─┬▶ constant ─┐
-//!                             ├▶ palette   ├▶ the smallest ─▶ block
+//!                             ├▶ graphics  ├▶ the smallest ─▶ block
 //!                             ├▶ photo     │
 //!                             ├▶ fast      │
 //!                             └▶ stored  ──┘
@@ -17,14 +17,15 @@
 //! of `+ - * /` and `sqrt`: every machine decodes the same bits.
 
 mod bitbuf;
+mod choice;
 mod codec;
 mod color;
 mod decode;
 mod encode;
 mod fast;
+mod graphics;
 pub(crate) mod group;
 mod logistic;
-mod palette;
 mod params;
 mod photo;
 pub(crate) mod plane;

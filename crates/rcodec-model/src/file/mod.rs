@@ -16,7 +16,7 @@ use crate::check::{self, Fault};
 use crate::graph::Graph;
 use crate::model::{Model, ModelData, Tensors};
 use crate::record::Record;
-use crate::tensor::{ModelTensor, TensorData, TensorInfo};
+use crate::tensor::{ElementType, ModelTensor, TensorData, TensorInfo};
 use rayon::prelude::*;
 use rcodec_bitstream::{Cursor, write_varint};
 use rcodec_core::{Budget, Error, Limits, ModelId, Result};
@@ -332,12 +332,12 @@ fn claimed_bytes(tensors: &[TensorInfo], file_len: u64, limits: &Limits) -> Resu
 }
 
 /// Which tensors (by index) share a stream: small ones of one type do, in the
-/// order of types; then every large one has its own.
+/// order of types; then every large or packed one has its own.
 fn streams(tensors: &[TensorInfo]) -> Result<Vec<Vec<usize>>> {
     let mut shared: BTreeMap<u8, Vec<usize>> = BTreeMap::new();
     let mut own = Vec::new();
     for (index, info) in tensors.iter().enumerate() {
-        if info.elements()? >= OWN_STREAM_ELEMENTS {
+        if info.elements()? >= OWN_STREAM_ELEMENTS || info.element == ElementType::Packed {
             own.push(vec![index]);
         } else {
             shared.entry(info.element as u8).or_default().push(index);
@@ -358,6 +358,11 @@ fn sizes(info: &TensorInfo) -> Result<(usize, usize)> {
 }
 
 fn encode_stream(stream: &[usize], tensors: &[&ModelTensor]) -> Result<Vec<u8>> {
+    if let [index] = stream
+        && let TensorData::Packed(bytes) = &tensors[*index].data
+    {
+        return Ok(bytes.clone());
+    }
     let mut encoder = RangeBitEncoder::new();
     let mut model = ElementModel::new();
     for &index in stream {
@@ -374,6 +379,14 @@ fn decode_stream(
     payload: &[u8],
     budget: &Budget,
 ) -> Result<Vec<(usize, TensorData)>> {
+    if let [index] = stream
+        && infos[*index].element == ElementType::Packed
+    {
+        if payload.len() as u64 != infos[*index].elements()? {
+            return Err(Error::malformed(0, "packed bytes of another length"));
+        }
+        return Ok(vec![(*index, TensorData::Packed(payload.to_vec()))]);
+    }
     let _models = budget.reserve(size_of::<ElementModel>() as u64 + (1 << 15))?;
     let mut decoder = RangeBitDecoder::new(payload);
     let mut model = ElementModel::new();

@@ -95,6 +95,8 @@ impl ElementModel {
             TensorData::I32(values) => self.code_values(coder, sizes, values, ElementType::I32),
             TensorData::U8(values) => self.code_values(coder, sizes, values, ElementType::U8),
             TensorData::Cdf(values) => self.code_values(coder, sizes, values, ElementType::Cdf),
+            // A stream of its own, not coded here.
+            TensorData::Packed(_) => Err(Error::parameter("packed bytes among other tensors")),
         }
     }
 

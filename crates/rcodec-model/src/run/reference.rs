@@ -89,6 +89,7 @@ impl Layers<'_> {
             TensorData::I32(v) => v.iter().map(|&v| v.into()).collect(),
             TensorData::U8(v) => v.iter().map(|&v| v.into()).collect(),
             TensorData::Cdf(v) => v.iter().map(|&v| v.into()).collect(),
+            TensorData::Packed(v) => v.iter().map(|&v| v.into()).collect(),
         }
     }
 

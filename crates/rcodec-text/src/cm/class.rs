@@ -2,7 +2,9 @@
 //! memory. They are part of the format and never change; a better model is a
 //! new class.
 
-use super::contexts::Kind;
+use super::Model;
+use super::contexts::{Kind, Tracker};
+use super::refining::Refining;
 use rcodec_entropy::logistic::LearningRate;
 
 /// Contexts of class 1, the default. The first ones of each class are asked how
@@ -26,8 +28,6 @@ pub(crate) const STANDARD: [Kind; STANDARD_CONTEXTS] = [
 
 /// Number of contexts of class 1.
 pub(crate) const STANDARD_CONTEXTS: usize = 14;
-/// Inputs of the mixers of class 1: contexts and six more, rounded up to 8.
-pub(crate) const STANDARD_INPUTS: usize = 24;
 
 /// Contexts of class 2.
 pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
@@ -61,33 +61,131 @@ pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
 
 /// Number of contexts of class 2.
 pub(crate) const FULL_CONTEXTS: usize = 26;
-/// Inputs of the mixers of class 2.
-pub(crate) const FULL_INPUTS: usize = 32;
 
 /// What a class is made of.
-pub(crate) struct Class<const C: usize> {
+pub(crate) struct Class<const C: usize, const K: usize, const M: usize> {
+    /// Its number in the format.
+    pub(crate) number: u8,
     /// Its contexts.
     pub(crate) contexts: [Kind; C],
+    /// Shortest matches of its match models, in bytes.
+    pub(crate) min_matches: [usize; K],
+    /// Positions that a match model remembers, at most: a power of two.
+    pub(crate) most_heads_bits: u32,
+    /// What chooses the weight sets of its mixers.
+    pub(crate) selectors: [Selector; M],
     /// What the weights of the first layer begin with.
     pub(crate) first_weight_q16: i32,
     /// How quickly the first layer learns.
     pub(crate) first_rate: LearningRate,
-    /// How quickly the second layer learns.
-    pub(crate) second_rate: LearningRate,
+    /// How quickly weight sets that a prior brings begin to learn, Q16.
+    pub(crate) primed_rate_q16: u32,
+    /// The last stages.
+    pub(crate) refining: Refining,
 }
 
+/// Class 1: contexts and six more inputs, rounded up to 8.
+pub(crate) type Standard = Model<STANDARD_CONTEXTS, 2, 24, 6, false>;
+/// Class 2.
+pub(crate) type Full = Model<FULL_CONTEXTS, 3, 64, 14, true>;
+
 /// Class 1.
-pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS> = Class {
+pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS, 2, 6> = Class {
+    number: 1,
     contexts: STANDARD,
+    min_matches: [5, 12],
+    most_heads_bits: 19,
+    selectors: [S[0], S[1], S[2], S[3], S[4], S[5]],
     first_weight_q16: 65536 * 16 / 100,
     first_rate: LearningRate::falling(1200, 120, 12),
-    second_rate: LearningRate::falling(600, 50, 12),
+    primed_rate_q16: 400,
+    refining: Refining {
+        rate: LearningRate::falling(600, 50, 12),
+        hashed_bits: 15,
+        is_wide: false,
+    },
 };
 
 /// Class 2.
-pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS> = Class {
+pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS, 3, 14> = Class {
+    number: 2,
     contexts: FULL,
-    first_weight_q16: 65536 * 10 / 100,
-    first_rate: LearningRate::falling(1100, 100, 12),
-    second_rate: LearningRate::falling(600, 50, 12),
+    min_matches: [5, 8, 16],
+    most_heads_bits: 22,
+    selectors: S,
+    first_weight_q16: 65536 * 8 / 100,
+    first_rate: LearningRate::falling(1100, 80, 12),
+    primed_rate_q16: 400,
+    refining: Refining {
+        rate: LearningRate::falling(600, 50, 12),
+        hashed_bits: 16,
+        is_wide: true,
+    },
 };
+
+/// What is known when the weights for a bit are chosen.
+pub(crate) struct Situation<'t> {
+    /// Bits of the byte after a leading one, and how many they are.
+    pub(crate) partial: usize,
+    pub(crate) bits_known: usize,
+    /// How many of the first contexts have seen something.
+    pub(crate) known: usize,
+    /// Class of the longest match that still holds: 0 none, to 8.
+    pub(crate) match_class: usize,
+    /// What the longest match foretold: the byte and 256, or 0.
+    pub(crate) expected: usize,
+    pub(crate) tracker: &'t Tracker,
+}
+
+/// What chooses a mixer's weight set; a number below [`Selector::sets`].
+#[derive(Clone, Copy)]
+pub(crate) struct Selector(usize);
+
+/// All selectors, in the order in which classes take them.
+const S: [Selector; 14] = [
+    Selector(9 * 64),
+    Selector(768),
+    Selector(2048),
+    Selector(1024),
+    Selector(256),
+    Selector(256),
+    Selector(512),
+    Selector(1024),
+    Selector(2048),
+    Selector(1024),
+    Selector(2048),
+    Selector(2048),
+    Selector(1024),
+    Selector(8),
+];
+
+impl Selector {
+    /// Number of weight sets.
+    pub(crate) const fn sets(self) -> usize {
+        self.0
+    }
+}
+
+/// The weight set of mixer `k`.
+#[inline(always)]
+pub(crate) fn select<const M: usize>(k: usize, s: &Situation<'_>) -> usize {
+    let t = s.tracker;
+    let byte = |back| t.byte(back) as usize;
+    let (partial, bits_known) = (s.partial, s.bits_known);
+    match k {
+        0 => (s.match_class * 8 + s.known) * 8 + bits_known,
+        1 => partial | t.above_agrees(partial, bits_known) << 8,
+        2 => byte(1) << 3 | bits_known,
+        3 => t.classes() | (bits_known / 2) << 8,
+        4 => t.place(),
+        5 => byte(2),
+        6 => s.expected,
+        7 => t.word().0 as usize >> 7 & 1023,
+        8 => t.column(255) << 3 | bits_known,
+        9 => byte(3) | (bits_known / 2) << 8,
+        10 => t.last_slot(2, 0) & 2047,
+        11 => t.shape() << 3 | bits_known,
+        12 => (t.word().1.min(15) as usize) << 6 | (byte(1) >> 5) << 3 | bits_known,
+        _ => bits_known,
+    }
+}

@@ -58,6 +58,35 @@ pub(crate) enum Kind {
     Expected,
 }
 
+impl Kind {
+    /// A number of its own, mixed into its hashes: priors know contexts by
+    /// them, so they are part of the format.
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            Kind::Order(n) => n,
+            Kind::Word => 10,
+            Kind::WordPair => 11,
+            Kind::WordSkip => 12,
+            Kind::WordTriple => 13,
+            Kind::Sparse23 => 14,
+            Kind::Sparse234 => 15,
+            Kind::Indirect => 16,
+            Kind::Above => 17,
+            Kind::AboveLast => 18,
+            Kind::Masked => 19,
+            Kind::Field => 20,
+            Kind::Nesting => 21,
+            Kind::Shape => 22,
+            Kind::LineStart => 23,
+            Kind::Indirect1 => 24,
+            Kind::ShapeWord => 25,
+            Kind::WordBefore => 26,
+            Kind::LineColumn => 27,
+            Kind::Expected => 28,
+        }
+    }
+}
+
 /// Deepest nesting that is followed.
 const MAX_DEPTH: usize = 32;
 
@@ -77,6 +106,8 @@ pub(crate) struct Tracker {
     line_above: usize,
     /// The byte above the one to come.
     above: u32,
+    /// Bytes of this line so far.
+    column: usize,
     /// Separators in this line.
     field: u32,
     /// Hash of the first word of the line, and whether it is complete.
@@ -97,6 +128,12 @@ pub(crate) struct Tracker {
     /// Bytes that followed pairs of bytes, and bytes.
     followed2: Vec<u16>,
     followed1: Box<[u16; 256]>,
+}
+
+fn slot_of(value: u32, partial: u32) -> usize {
+    (value.wrapping_mul(0x9e37_79b1) ^ partial.wrapping_mul(0x2c1b_3c6d)).wrapping_mul(0x85eb_ca6b)
+        as usize
+        >> 12
 }
 
 /// Class of a byte, 0 to 15.
@@ -142,6 +179,7 @@ impl Tracker {
             line: 0,
             line_above: 0,
             above: 0,
+            column: 0,
             field: 0,
             first_word: 0,
             first_word_done: false,
@@ -160,6 +198,11 @@ impl Tracker {
     #[inline(always)]
     pub(crate) fn byte(&self, back: u32) -> u32 {
         (self.last8 >> (8 * (back - 1)) & 255) as u32
+    }
+
+    /// The last sixteen bytes, the last one lowest.
+    pub(crate) fn last16(&self) -> u128 {
+        u128::from(self.older8) << 64 | u128::from(self.last8)
     }
 
     /// Takes note of the last byte of `history`.
@@ -184,6 +227,7 @@ impl Tracker {
             self.shape = self.shape << 4 | class;
         }
         let column = history.len() - self.line;
+        self.column = column;
         let above = self.line_above + column;
         self.above = if above < self.line {
             u32::from(history[above])
@@ -281,13 +325,36 @@ impl Tracker {
         }
     }
 
-    /// A number of 16 bits for the last three bytes and the bits of `partial`.
+    /// A hash of the last 2 or 3 bytes and the bits of `partial`; its lowest
+    /// bits are to be used.
     #[inline(always)]
-    pub(crate) fn order3_slot(&self, partial: u32) -> usize {
-        let bytes = self.last8 as u32 & 0x00ff_ffff;
-        (bytes.wrapping_mul(0x9e37_79b1) ^ partial.wrapping_mul(0x2c1b_3c6d))
-            .wrapping_mul(0x85eb_ca6b) as usize
-            >> 16
+    pub(crate) fn last_slot(&self, bytes: u32, partial: u32) -> usize {
+        let bytes = self.last8 as u32 & (u32::MAX >> (32 - 8 * bytes));
+        slot_of(bytes, partial)
+    }
+
+    /// The same of the word so far.
+    #[inline(always)]
+    pub(crate) fn word_slot(&self, partial: u32) -> usize {
+        slot_of(self.word ^ self.byte(1), partial)
+    }
+
+    /// A hash of the word so far, and how long it is.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> (u32, u32) {
+        (self.word, self.word_length)
+    }
+
+    /// Where the next byte stands in its line: the column, up to `most`.
+    #[inline(always)]
+    pub(crate) fn column(&self, most: usize) -> usize {
+        self.column.min(most)
+    }
+
+    /// The shape of the last bytes, 8 bits: two classes of runs.
+    #[inline(always)]
+    pub(crate) fn shape(&self) -> usize {
+        self.shape as usize & 255
     }
 
     /// The hash of one context. `expected` is what the longest match predicts

@@ -48,6 +48,20 @@ impl MatchModel {
         })
     }
 
+    /// Forgets all positions, but not what matches are worth.
+    pub(crate) fn forget(&mut self) {
+        self.heads.fill(0);
+        self.position = 0;
+        self.length = 0;
+        self.class = 0;
+        self.expected = None;
+    }
+
+    /// How often predictions of each class of lengths come true.
+    pub(crate) fn trust_mut(&mut self) -> &mut [CountedBit<1023>; LENGTH_CLASSES] {
+        &mut self.trust
+    }
+
     /// Takes note of the last byte of `history` and looks for what it is part
     /// of; `last16` are the last bytes, the last one lowest.
     pub(crate) fn advance(&mut self, history: &[u8], last16: u128) {

@@ -14,35 +14,37 @@
 //! combines them. Code, tables and parameters are our own. All arithmetic is
 //! integer.
 
+pub(crate) mod apm;
 pub(crate) mod class;
-mod contexts;
-mod matching;
-mod state;
-mod table;
+pub(crate) mod contexts;
+pub(crate) mod matching;
+mod refining;
+pub(crate) mod state;
+pub(crate) mod table;
 
+use crate::prior::Prior;
 use class::Class;
 use contexts::{Kind, Tracker};
-use matching::MatchModel;
+use matching::{LENGTH_CLASSES, MatchModel};
 use rcodec_core::{Budget, Reservation, Result};
-use rcodec_entropy::logistic::{Apm, Inputs, Mixer, stretch};
+use rcodec_entropy::logistic::{Inputs, Mixer, stretch};
 use rcodec_entropy::{AdaptiveBit, BitCoder, BitModel, CountedBit};
+pub(crate) use refining::Refiner;
 use state::STATES;
-use table::{Place, Slot, Table};
+use std::sync::Arc;
+use table::{Place, Slot, Table, prior_place};
 
 pub(crate) use table::LINE_BYTES;
 
 /// The first contexts of a class: orders, and how many of them have seen
 /// something says how well known the situation is.
 const RANKED: usize = 5;
-/// Weight sets chosen by different selectors.
-pub(crate) const MIXERS: usize = 6;
-/// Match models.
-const MATCHES: usize = 2;
-/// Shortest matches of the match models, in bytes.
-const MIN_MATCHES: [usize; MATCHES] = [5, 12];
 
-/// A history's probability for each state.
-type StateMap = [CountedBit<1023>; 256];
+/// A history's probability for each state of slots of each origin.
+pub(crate) type StateMap = [CountedBit<1023>; 512];
+/// What a run of the same half byte is worth, by its length, the bit and the
+/// half.
+pub(crate) type RunMap = [CountedBit<1023>; 64];
 
 /// Something that codes byte after byte.
 pub(crate) trait ByteModel {
@@ -54,25 +56,33 @@ pub(crate) trait ByteModel {
     fn advance(&mut self, history: &[u8]);
 }
 
-/// The model with `C` contexts and `N` inputs of the mixer.
-pub(crate) struct Model<const C: usize, const N: usize> {
+/// The model of a class with `C` contexts, `K` match models, `N` inputs of the
+/// first mixers, and `M` of these; if `RUNS`, every context has a second
+/// input: what came last, and how often.
+pub(crate) struct Model<
+    const C: usize,
+    const K: usize,
+    const N: usize,
+    const M: usize,
+    const RUNS: bool,
+> {
     kinds: [Kind; C],
     tracker: Tracker,
     table: Table,
+    prior: Option<Arc<Prior>>,
     /// Line (upper half) and check of each context for this byte.
     hashes: [u32; C],
     places: [Place; C],
     slots: [Slot; C],
     state_maps: Box<[StateMap; C]>,
-    matches: [MatchModel; MATCHES],
+    run_maps: Box<[RunMap; C]>,
+    matches: [MatchModel; K],
     /// [`stretch`] of the middle of each of 4096 steps.
     stretch: Box<[i16; 4096]>,
     order0: Box<[AdaptiveBit<5>; 256]>,
     inputs: Inputs<N>,
-    mixers: [Mixer<N>; MIXERS],
-    hidden: Inputs<8>,
-    second: [Mixer<8>; 2],
-    apms: [Apm; 3],
+    mixers: [Mixer<N>; M],
+    refiner: Refiner,
     /// Bits of this byte after a leading one.
     partial: u32,
     /// How many they are.
@@ -80,51 +90,62 @@ pub(crate) struct Model<const C: usize, const N: usize> {
     _reservation: Reservation,
 }
 
-impl<const C: usize, const N: usize> Model<C, N> {
+impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS: bool>
+    Model<C, K, N, M, RUNS>
+{
+    /// A model that knows nothing, or what a prior knows.
+    pub(crate) fn new(
+        class: &Class<C, K, M>,
+        table_bits: u32,
+        prior: Option<&Arc<Prior>>,
+        budget: &Budget,
+    ) -> Result<Self> {
+        let mut model = Self::unprimed(class, table_bits, budget)?;
+        if let Some(prior) = prior {
+            prior.prime(class, &mut model)?;
+            model.prior = Some(Arc::clone(prior));
+            model.look_up_contexts(0);
+        }
+        Ok(model)
+    }
+
     /// A model that knows nothing.
-    pub(crate) fn new(class: &Class<C>, table_bits: u32, budget: &Budget) -> Result<Self> {
-        const { assert!(N >= C + MATCHES * 2 + 2) }
-        let reservation = budget.reserve(Self::fixed_bytes())?;
-        let mut state_map = [CountedBit::default(); 256];
-        for (map, &guess) in state_map.iter_mut().zip(&STATES.guess_q16) {
+    fn unprimed(class: &Class<C, K, M>, table_bits: u32, budget: &Budget) -> Result<Self> {
+        const {
+            let of_contexts = if RUNS { 2 * C } else { C };
+            assert!(N >= of_contexts + 2 * K + 2 && M <= 16);
+        }
+        let reservation = budget.reserve(Self::fixed_bytes(class))?;
+        let mut state_map = [CountedBit::default(); 512];
+        for (state, map) in state_map.iter_mut().enumerate() {
+            let guess = STATES.guess_q16[state % 256];
             *map = CountedBit::with_p1_q16(u32::from(guess), 0);
         }
-        let rate = class.first_rate;
-        let mixer = |sets: usize| Mixer::new(sets, class.first_weight_q16, rate);
-        let heads_bits = (table_bits + 1).clamp(10, 20);
+        let heads_bits = (table_bits + 1).clamp(10, class.most_heads_bits);
+        let mut matches = Vec::new();
+        for &min_length in &class.min_matches {
+            matches.push(MatchModel::new(min_length, heads_bits, budget)?);
+        }
+        let mut matches = matches.into_iter();
         let mut model = Model {
             kinds: class.contexts,
             tracker: Tracker::new(),
             table: Table::new(table_bits, budget)?,
+            prior: None,
             hashes: [0; C],
             places: [Place::default(); C],
             slots: [Slot::default(); C],
             state_maps: Box::new([state_map; C]),
-            matches: [
-                MatchModel::new(MIN_MATCHES[0], heads_bits, budget)?,
-                MatchModel::new(MIN_MATCHES[1], heads_bits, budget)?,
-            ],
+            run_maps: Box::new([[CountedBit::default(); 64]; C]),
+            matches: std::array::from_fn(|_| matches.next().expect("K of them")),
             stretch: Box::new(std::array::from_fn(|i| stretch(16 * i as u32 + 8) as i16)),
             order0: Box::new([AdaptiveBit::default(); 256]),
             inputs: Inputs::new(),
-            mixers: [
-                mixer(MIXER_SETS[0]),
-                mixer(MIXER_SETS[1]),
-                mixer(MIXER_SETS[2]),
-                mixer(MIXER_SETS[3]),
-                mixer(MIXER_SETS[4]),
-                mixer(MIXER_SETS[5]),
-            ],
-            hidden: Inputs::new(),
-            second: [
-                Mixer::new(256, 65536 / MIXERS as i32, class.second_rate),
-                Mixer::new(2048, 65536 / MIXERS as i32, class.second_rate),
-            ],
-            apms: [
-                Apm::new(1024, 255),
-                Apm::new(1 << 16, 255),
-                Apm::new(1 << 16, 255),
-            ],
+            mixers: std::array::from_fn(|i| {
+                let sets = class.selectors[i].sets();
+                Mixer::new(sets, class.first_weight_q16, class.first_rate)
+            }),
+            refiner: Refiner::new(M, &class.refining, budget)?,
             partial: 1,
             bits_known: 0,
             _reservation: reservation,
@@ -134,23 +155,17 @@ impl<const C: usize, const N: usize> Model<C, N> {
     }
 
     /// Memory that does not depend on the size of the table, about.
-    pub(crate) fn fixed_bytes() -> u64 {
-        let sets: usize = MIXER_SETS.iter().sum();
-        let apms = (1024 + (2 << 16)) * 33 * 4;
-        (sets * (N * 4 + 4) + apms + C * 256 * 4 + 2304 * 40 + (256 << 10)) as u64
+    pub(crate) fn fixed_bytes(class: &Class<C, K, M>) -> u64 {
+        let sets: usize = class.selectors.iter().map(|s| s.sets()).sum();
+        (sets * (N * 4 + 4) + C * (512 + 64) * 4 + (256 << 10)) as u64
     }
 
     /// Computes the hashes of all contexts and fetches their first slots.
     fn look_up_contexts(&mut self, end: usize) {
-        let longest = usize::from(self.matches[1].expected_byte().is_some());
-        let expected = match self.matches[longest].expected_byte() {
-            Some(byte) => (u32::from(byte) | 256, self.matches[longest].class() as u32),
-            None => (0, 0),
-        };
+        let expected = expected(&self.matches);
         for (i, hash) in self.hashes.iter_mut().enumerate() {
             let context = self.tracker.context(self.kinds[i], end, expected);
-            let salted = context.wrapping_add(i as u32).wrapping_mul(0x9e37_79b1);
-            *hash = salted ^ salted >> 15;
+            *hash = salted(context, self.kinds[i]);
         }
         self.touch_lines(1);
         self.claim_slots();
@@ -182,8 +197,32 @@ impl<const C: usize, const N: usize> Model<C, N> {
             let hash = self.hashes[i];
             let check = (hash as u16).wrapping_add(check_salt) | 1;
             let line = Self::line(hash, self.partial);
-            (self.places[i], self.slots[i]) = self.table.claim(line, check);
+            let (place, found) = self.table.claim(line, check);
+            self.places[i] = place;
+            self.slots[i] = match found {
+                Some(slot) => slot,
+                None => self.prior_slot(hash),
+            };
         }
+    }
+
+    /// What the prior, if there is one, knows of a context.
+    #[inline(always)]
+    fn prior_slot(&self, hash: u32) -> Slot {
+        let prior = self.prior.as_ref();
+        let found = prior.and_then(|prior| prior.slots.find(prior_place(hash, self.partial)));
+        found.unwrap_or_default()
+    }
+
+    /// Forgets the content, but not what was learned about predicting: for
+    /// training a prior's weights.
+    pub(crate) fn forget_content(&mut self) {
+        self.tracker = Tracker::new();
+        self.table.clear();
+        self.matches.iter_mut().for_each(MatchModel::forget);
+        self.partial = 1;
+        self.bits_known = 0;
+        self.look_up_contexts(0);
     }
 
     fn store_slots(&mut self) {
@@ -204,58 +243,60 @@ impl<const C: usize, const N: usize> Model<C, N> {
     fn predict(&mut self) -> u32 {
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
+        let touched = self.refiner.select(&self.tracker, partial);
         let mut known = 0;
         let x = self.inputs.values_mut();
-        let contexts = self.slots.iter().zip(self.state_maps.iter());
-        for (i, ((slot, map), x)) in contexts.zip(x.iter_mut()).enumerate() {
+        for i in 0..C {
+            let slot = &self.slots[i];
             let state = slot.0[node];
-            let p_q16 = map[usize::from(state)].p1_q16();
-            *x = self.stretch[(p_q16 >> 4) as usize & 4095];
+            let p_q16 = self.state_maps[i][slot.map_index(node)].p1_q16();
+            x[i] = self.stretch[(p_q16 >> 4) as usize & 4095];
             if i < RANKED {
                 known += usize::from(state != 0);
             }
+            if RUNS {
+                x[C + i] = match slot.run(node) {
+                    Some((bit, length)) => {
+                        let p_q16 = run_bit(&mut self.run_maps[i], length, bits_known).p1_q16();
+                        let x = self.stretch[(p_q16 >> 4) as usize & 4095];
+                        if bit { x } else { -x }
+                    }
+                    None => 0,
+                };
+            }
         }
+        let mut rest = if RUNS { 2 * C } else { C };
         let mut longest = 0;
-        for (k, model) in self.matches.iter().enumerate() {
+        for model in &self.matches {
             let (pair, class) = model.predict(partial, bits_known);
-            x[C + 2 * k] = pair[0] as i16;
-            x[C + 2 * k + 1] = pair[1] as i16;
+            x[rest] = pair[0] as i16;
+            x[rest + 1] = pair[1] as i16;
+            rest += 2;
             longest = longest.max(class);
         }
-        let rest = C + 2 * MATCHES;
         x[rest] = stretch(self.order0[partial as usize & 255].p1_q16()) as i16;
         x[rest + 1] = 256;
+        std::hint::black_box(touched);
         self.mix(known, longest)
     }
 
     /// Mixes the inputs and refines the result.
     #[inline(always)]
     fn mix(&mut self, known: usize, longest: usize) -> u32 {
-        let (partial, bits_known) = (self.partial as usize, self.bits_known as usize);
-        let c1 = self.tracker.byte(1) as usize;
-        let c2 = self.tracker.byte(2) as usize;
-        let match_class = longest.div_ceil(4);
-        let selectors = [
-            (match_class * 8 + known) * 8 + bits_known,
-            partial | self.tracker.above_agrees(partial, bits_known) << 8,
-            c1 << 3 | bits_known,
-            self.tracker.classes() & 255 | (bits_known / 2) << 8,
-            self.tracker.place(),
-            c2,
-        ];
-        for (k, selector) in selectors.into_iter().enumerate() {
-            self.hidden.values_mut()[k] = self.mixers[k].mix(&self.inputs, selector) as i16;
+        let situation = class::Situation {
+            partial: self.partial as usize,
+            bits_known: self.bits_known as usize,
+            known,
+            match_class: longest.div_ceil(4),
+            expected: expected(&self.matches).0 as usize,
+            tracker: &self.tracker,
+        };
+        for k in 0..M {
+            let set = class::select::<M>(k, &situation);
+            let x_q8 = self.mixers[k].mix(&self.inputs, set);
+            self.refiner.hidden.values_mut()[k] = x_q8 as i16;
         }
-        let a = self.second[0].mix(&self.hidden, partial);
-        let b = self.second[1].mix(&self.hidden, (match_class * 8 + known) * 8 + bits_known);
-        let x_q8 = (a + b) >> 1;
-        let p_q16 = rcodec_entropy::logistic::squash(x_q8);
-        let refined = [
-            self.apms[0].refine(x_q8, partial | match_class.min(3) << 8),
-            self.apms[1].refine(x_q8, partial | c1 << 8),
-            self.apms[2].refine(x_q8, self.tracker.order3_slot(partial as u32)),
-        ];
-        (2 * p_q16 + refined[0] + 2 * refined[1] + 3 * refined[2] + 4) >> 3
+        self.refiner.refine(&situation)
     }
 
     /// Learns the bit that came.
@@ -263,20 +304,18 @@ impl<const C: usize, const N: usize> Model<C, N> {
     fn update(&mut self, bit: bool) {
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
-        for second in &mut self.second {
-            second.update(&self.hidden, bit);
-        }
+        self.refiner.update(bit);
         for mixer in &mut self.mixers {
             mixer.update(&self.inputs, bit);
-        }
-        for apm in &mut self.apms {
-            apm.update(bit);
         }
         for i in 0..C {
             let slot = &mut self.slots[i];
             let state = usize::from(slot.0[node]);
-            self.state_maps[i][state].update(bit);
+            self.state_maps[i][slot.map_index(node)].update(bit);
             slot.0[node] = STATES.next[state][usize::from(bit)];
+            if RUNS && let Some((foretold, length)) = slot.run(node) {
+                run_bit(&mut self.run_maps[i], length, bits_known).update(foretold == bit);
+            }
         }
         for model in &mut self.matches {
             model.update(partial, bits_known, bit);
@@ -293,6 +332,11 @@ impl<const C: usize, const N: usize> Model<C, N> {
 
     /// Puts the slots back, and fetches those of the second half.
     fn finish_half(&mut self) {
+        if RUNS {
+            for slot in &mut self.slots {
+                slot.note_run(self.partial as u8 & 15);
+            }
+        }
         self.store_slots();
         if self.bits_known == 4 {
             self.claim_slots();
@@ -300,11 +344,63 @@ impl<const C: usize, const N: usize> Model<C, N> {
     }
 }
 
-/// Numbers of weight sets of the mixers.
-const MIXER_SETS: [usize; MIXERS] = [9 * 64, 768, 2048, 1024, 256, 256];
+/// The probability that a run of some length goes on.
+#[inline(always)]
+fn run_bit(map: &mut RunMap, length: usize, bits_known: u32) -> &mut CountedBit<1023> {
+    &mut map[(length << 3 | bits_known as usize) & 63]
+}
 
-impl<const C: usize, const N: usize> ByteModel for Model<C, N> {
-    fn code<K: BitCoder>(&mut self, coder: &mut K, byte: u8) -> Result<u8> {
+/// What the longest match foretells: the byte and 256, and the class of its
+/// length; zeros if there is none.
+#[inline(always)]
+pub(crate) fn expected(matches: &[MatchModel]) -> (u32, u32) {
+    let longest = matches.iter().rev().find_map(|model| {
+        let byte = model.expected_byte()?;
+        Some((u32::from(byte) | 256, model.class() as u32))
+    });
+    longest.unwrap_or((0, 0))
+}
+
+/// What a model has learned that does not belong to one content.
+pub(crate) struct Learned<'m, const N: usize> {
+    pub(crate) state_maps: &'m mut [StateMap],
+    pub(crate) run_maps: &'m mut [RunMap],
+    pub(crate) trusts: Vec<&'m mut [CountedBit<1023>; LENGTH_CLASSES]>,
+    pub(crate) order0: &'m mut [AdaptiveBit<5>; 256],
+    pub(crate) mixers: &'m mut [Mixer<N>],
+    pub(crate) refiner: &'m mut Refiner,
+}
+
+impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS: bool>
+    Model<C, K, N, M, RUNS>
+{
+    /// All that was learned, for a prior to take or to give.
+    pub(crate) fn learned(&mut self) -> Learned<'_, N> {
+        let runs = if RUNS { C } else { 0 };
+        Learned {
+            state_maps: &mut self.state_maps[..],
+            run_maps: &mut self.run_maps[..runs],
+            trusts: self.matches.iter_mut().map(|m| m.trust_mut()).collect(),
+            order0: &mut self.order0,
+            mixers: &mut self.mixers,
+            refiner: &mut self.refiner,
+        }
+    }
+}
+
+/// The hash of a context, of that kind's own.
+#[inline(always)]
+pub(crate) fn salted(context: u32, kind: Kind) -> u32 {
+    let salted = context
+        .wrapping_add(kind.number())
+        .wrapping_mul(0x9e37_79b1);
+    salted ^ salted >> 15
+}
+
+impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS: bool> ByteModel
+    for Model<C, K, N, M, RUNS>
+{
+    fn code<B: BitCoder>(&mut self, coder: &mut B, byte: u8) -> Result<u8> {
         self.partial = 1;
         self.bits_known = 0;
         for i in (0..8).rev() {
@@ -319,9 +415,8 @@ impl<const C: usize, const N: usize> ByteModel for Model<C, N> {
         self.partial = 1;
         self.bits_known = 0;
         self.tracker.advance(history);
-        let last16 = u128::from(self.tracker.older8) << 64 | u128::from(self.tracker.last8);
         for model in &mut self.matches {
-            model.advance(history, last16);
+            model.advance(history, self.tracker.last16());
         }
         self.look_up_contexts(history.len());
     }

@@ -26,8 +26,10 @@ pub(crate) struct States {
     pub(crate) guess_q16: [u16; MAX_STATES],
     /// Bits seen, for choosing what to forget.
     pub(crate) total: [u8; MAX_STATES],
+    /// Zeros and ones that a state stands for.
+    pub(crate) counts: [[u8; 2]; MAX_STATES],
     /// Number of states.
-    count: usize,
+    pub(crate) count: usize,
 }
 
 /// The states, built by the compiler.
@@ -93,6 +95,7 @@ const fn build() -> States {
         next: [[0; 2]; MAX_STATES],
         guess_q16: [1 << 15; MAX_STATES],
         total: [0; MAX_STATES],
+        counts: [[0; 2]; MAX_STATES],
         count: 1,
     };
     let mut i = 0;
@@ -115,6 +118,7 @@ const fn build() -> States {
         }
         let total = history.zeros + history.ones;
         states.total[i] = total as u8;
+        states.counts[i] = [history.zeros as u8, history.ones as u8];
         states.guess_q16[i] = (65536 * (5 * history.ones + 2) / (5 * total + 4)) as u16;
         i += 1;
     }

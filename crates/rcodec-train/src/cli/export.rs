@@ -165,7 +165,7 @@ fn measure(
 }
 
 /// Enters a model into a list of models.
-fn enter(
+pub(super) fn enter(
     manifest: &Path,
     out: &Path,
     (model, file): (&Model, &[u8]),

@@ -3,6 +3,7 @@
 
 use super::contexts::Neighbourhood;
 use super::field::Field;
+use super::local::{LocalOls, LocalParams};
 use super::ols::{Ols, OlsParams};
 use crate::lossless::logistic::quarter_log2;
 
@@ -15,8 +16,10 @@ const ENERGIES: usize = 96;
 /// Fraction bits of predictions.
 pub(crate) const MU_Q: u32 = 6;
 
-/// Features of the large and of the small least-squares expert.
+/// Features of the least-squares experts.
+const FEATURES_HUGE: usize = 32;
 const FEATURES_LARGE: usize = 24;
+const FEATURES_WIDE: usize = 15;
 const FEATURES_SMALL: usize = 12;
 const FEATURES_TINY: usize = 6;
 
@@ -48,27 +51,46 @@ struct MeanError {
     count: u32,
 }
 
-/// Experts of the large level: one with a long memory, one with a short one.
+/// Experts of the large level only.
 struct MoreOls {
-    slow: Ols<FEATURES_LARGE>,
+    /// A long memory.
+    slow: Ols<FEATURES_HUGE>,
+    /// Hardly any memory.
     tiny: Ols<FEATURES_TINY>,
+    /// One for each position within squares of two by two: pictures whose
+    /// colours were interpolated.
+    phases: [Ols<FEATURES_LARGE>; 4],
+    /// A wider window.
+    wide: LocalOls<FEATURES_WIDE>,
 }
 
 impl MoreOls {
-    fn new(bits: u8) -> Self {
+    fn new(bits: u8, width: usize) -> Self {
         let slow = OlsParams {
             keep: 0.998,
             ridge: 8.0,
-            blocks_per_solve: 4,
+            blocks_per_solve: 32,
         };
         let tiny = OlsParams {
             keep: 0.3,
             ridge: 16.0,
             blocks_per_solve: 1,
         };
+        let phase = OlsParams {
+            keep: 0.98,
+            ridge: 8.0,
+            blocks_per_solve: 4,
+        };
+        let wide = LocalParams {
+            reach: 12,
+            block: 4,
+            ridge: 16.0,
+        };
         MoreOls {
             slow: Ols::new(slow, bits),
             tiny: Ols::new(tiny, bits),
+            phases: std::array::from_fn(|_| Ols::new(phase, bits)),
+            wide: LocalOls::new(wide, bits, width),
         }
     }
 }
@@ -76,12 +98,15 @@ impl MoreOls {
 /// The experts of one channel.
 pub(crate) struct ChannelExperts<const E: usize> {
     large: Ols<FEATURES_LARGE>,
-    small: Ols<FEATURES_SMALL>,
+    near: LocalOls<FEATURES_SMALL>,
     more: Option<Box<MoreOls>>,
     /// Features as pairs of positions, relative to the sample; their
     /// difference is the feature.
-    offsets: [(isize, isize); FEATURES_LARGE],
-    features: [i32; FEATURES_LARGE],
+    offsets: [(isize, isize); FEATURES_HUGE],
+    features: [i32; FEATURES_HUGE],
+    /// Column and row, each modulo 2.
+    phase: usize,
+    y: usize,
     base_value: i32,
     max_q6: i32,
     /// Where the guide channels' samples are, relative to this one's.
@@ -101,7 +126,7 @@ pub(crate) struct ChannelExperts<const E: usize> {
 const ERROR_PAD: usize = 2;
 
 /// Own-channel neighbours, strongest first: dx, dy.
-const OWN: [(isize, isize); 18] = [
+const OWN: [(isize, isize); 27] = [
     (0, -1),
     (-1, -1),
     (1, -1),
@@ -120,66 +145,61 @@ const OWN: [(isize, isize); 18] = [
     (1, -3),
     (-1, -3),
     (4, -1),
+    (3, -2),
+    (-3, -2),
+    (-4, 0),
+    (2, -3),
+    (-2, -3),
+    (-4, -1),
+    (4, -2),
+    (3, -3),
+    (-3, -3),
 ];
 
-/// Neighbours in channels already coded at this pixel.
-const GUIDE: [(isize, isize); 9] = [
+/// Neighbours in channels already coded: these have the row below, too.
+const GUIDE: [(isize, isize); 15] = [
     (0, 0),
+    (1, 0),
     (0, -1),
+    (0, 1),
     (-1, -1),
     (1, -1),
     (-2, 0),
+    (1, 1),
+    (-1, 1),
     (0, -2),
+    (2, 0),
     (2, -1),
     (-1, -2),
     (1, -2),
+    (2, 1),
 ];
 
-/// Neighbours in channels not yet coded at this pixel.
-const LATER: [(isize, isize); 6] = [(0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (2, -1)];
-
 /// Lists feature positions: pairs of a sample and what is subtracted.
-fn feature_offsets(
-    field: &Field,
-    order: &[usize],
-    position: usize,
-) -> [(isize, isize); FEATURES_LARGE] {
-    let channel = order[position] as isize;
+fn feature_offsets(field: &Field, position: usize) -> [(isize, isize); FEATURES_HUGE] {
     let plane = field.plane as isize;
     let stride = field.stride as isize;
-    let place = |c: usize, (dx, dy): (isize, isize)| {
-        let to = (c as isize - channel) * plane;
+    let place = |before: usize, (dx, dy): (isize, isize)| {
+        let to = -(before as isize) * plane;
         (to + dy * stride + dx, to - 1)
     };
-    let mut own = OWN.iter().map(|&at| place(order[position], at));
-    let mut first: Vec<(isize, isize)> = Vec::new();
-    let guides = order[..position].iter().rev().copied();
-    let mut cross: Vec<(isize, isize)> = Vec::new();
-    for i in 0..GUIDE.len() {
-        for guide in guides.clone() {
-            cross.push(place(guide, GUIDE[i]));
-        }
-        if i < LATER.len() && (i >= 2 || position == 0) {
-            for &later in &order[position + 1..] {
-                cross.push(place(later, LATER[i]));
-            }
-        }
-    }
-    let mut cross = cross.into_iter();
-    // Own neighbours and others in turn: the small expert takes the first.
-    first.extend(own.by_ref().take(3));
-    first.extend(cross.by_ref().take(2));
-    while first.len() < FEATURES_LARGE {
-        let before = first.len();
-        first.extend(own.by_ref().take(1));
-        first.extend(cross.by_ref().take(1));
-        if first.len() == before {
-            first.push((-1, -1)); // always 0
+    let mut own = OWN.iter().map(|&at| place(0, at));
+    let mut cross = GUIDE
+        .iter()
+        .flat_map(|&at| (1..=position.min(2)).map(move |before| place(before, at)));
+    // Own neighbours and others in turn: the small experts take the first.
+    let mut offsets = Vec::new();
+    offsets.extend(own.by_ref().take(3));
+    offsets.extend(cross.by_ref().take(2));
+    while offsets.len() < FEATURES_HUGE {
+        let before = offsets.len();
+        offsets.extend(own.by_ref().take(1));
+        offsets.extend(cross.by_ref().take(1));
+        if offsets.len() == before {
+            offsets.push((-1, -1)); // always 0
         }
     }
-    let mut offsets = [(0, 0); FEATURES_LARGE];
-    offsets.copy_from_slice(&first[..FEATURES_LARGE]);
-    offsets
+    std::array::from_fn(|i| offsets[i])
 }
 
 impl<const E: usize> ChannelExperts<E> {
@@ -187,23 +207,17 @@ impl<const E: usize> ChannelExperts<E> {
     const BLEND: usize = E - 1;
 
     /// The experts of the channel at `position` of `order`.
-    pub(crate) fn new(
-        field: &Field,
-        order: &[usize],
-        position: usize,
-        max: u16,
-        width: usize,
-    ) -> Self {
+    pub(crate) fn new(field: &Field, position: usize, max: u16, width: usize) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
-            keep: 0.98,
+            keep: if E == 4 { 0.995 } else { 0.98 },
             ridge: 8.0,
-            blocks_per_solve: 2,
+            blocks_per_solve: if E == 4 { 8 } else { 4 },
         };
-        let small = OlsParams {
-            keep: 0.74,
-            ridge: 8.0,
-            blocks_per_solve: 2,
+        let near = LocalParams {
+            reach: 8,
+            block: if E == 4 { 8 } else { 2 },
+            ridge: 16.0,
         };
         let mut fresh = [MeanError {
             mean_q12: 0,
@@ -213,15 +227,15 @@ impl<const E: usize> ChannelExperts<E> {
             let q6 = (QUARTERS_Q8[step & 3] as u64) << (step >> 2) >> 8;
             mean.mean_q12 = (q6 << 6).min(1 << 28) as u32;
         }
-        let guide = (position > 0).then(|| {
-            (order[position - 1] as isize - order[position] as isize) * field.plane as isize
-        });
+        let guide = (position > 0).then_some(-(field.plane as isize));
         ChannelExperts {
             large: Ols::new(large, bits),
-            small: Ols::new(small, bits),
-            more: (E > 4).then(|| Box::new(MoreOls::new(bits))),
-            offsets: feature_offsets(field, order, position),
-            features: [0; FEATURES_LARGE],
+            near: LocalOls::new(near, bits, width),
+            more: (E > 4).then(|| Box::new(MoreOls::new(bits, width))),
+            offsets: feature_offsets(field, position),
+            features: [0; FEATURES_HUGE],
+            phase: 0,
+            y: 0,
             base_value: 0,
             max_q6: i32::from(max) << MU_Q,
             guide,
@@ -238,8 +252,23 @@ impl<const E: usize> ChannelExperts<E> {
     }
 
     /// Prepares for row `y`.
+    #[inline(always)]
     pub(crate) fn begin_row(&mut self, y: usize) {
         self.row = y % 3;
+        self.y = y;
+        self.near.begin_row();
+        if let Some(more) = &mut self.more {
+            more.wide.begin_row();
+        }
+    }
+
+    /// Learns row `y`, which is complete now.
+    #[inline(always)]
+    pub(crate) fn end_row(&mut self, field: &Field, base: usize) {
+        self.near.end_row(field, &self.offsets, base, self.y);
+        if let Some(more) = &mut self.more {
+            more.wide.end_row(field, &self.offsets, base, self.y);
+        }
     }
 
     /// Local error energy of every expert, Q6 times 20.
@@ -259,34 +288,40 @@ impl<const E: usize> ChannelExperts<E> {
         sum
     }
 
-    /// What is expected of the sample at `base`.
-    #[inline]
+    /// What is expected of the sample at `base`. `crossed` is by how much
+    /// the channel before was missed here.
+    #[inline(always)]
     pub(crate) fn predict(
         &mut self,
         field: &Field,
         hood: &Neighbourhood,
         base: usize,
         x: usize,
-        residuals: &[i32; 4],
-        position: usize,
+        crossed: i32,
     ) -> Distribution<E> {
         let s = &field.samples;
         let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
-        for (slot, &(plus, minus)) in self.features.iter_mut().zip(&self.offsets) {
+        let features = if E == 4 {
+            FEATURES_LARGE
+        } else {
+            FEATURES_HUGE
+        };
+        for (slot, &(plus, minus)) in self.features[..features].iter_mut().zip(&self.offsets) {
             *slot = sample(plus) - sample(minus);
         }
         self.base_value = hood.w;
+        self.phase = (x & 1) | (self.y & 1) << 1;
         let base_q6 = i64::from(hood.w) << MU_Q;
         let max_q6 = i64::from(self.max_q6);
-        let small: &[i32; FEATURES_SMALL] =
-            self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
-        self.mu_q6[0] = (base_q6 + self.large.predict_q6(&self.features)).clamp(0, max_q6) as i32;
-        self.mu_q6[1] = (base_q6 + self.small.predict_q6(small)).clamp(0, max_q6) as i32;
-        if let Some(more) = &self.more {
-            let tiny = self.features.first_chunk().unwrap_or(&[0; FEATURES_TINY]);
-            let slow_q6 = base_q6 + more.slow.predict_q6(&self.features);
-            self.mu_q6[E - 3] = slow_q6.clamp(0, max_q6) as i32;
-            self.mu_q6[E - 2] = (base_q6 + more.tiny.predict_q6(tiny)).clamp(0, max_q6) as i32;
+        let clamped = |delta_q6: i64| (base_q6 + delta_q6).clamp(0, max_q6) as i32;
+        let large = first(&self.features);
+        self.mu_q6[0] = clamped(self.large.predict_q6(large));
+        self.mu_q6[1] = clamped(self.near.predict_q6(first(&self.features), x));
+        if let Some(more) = &mut self.more {
+            self.mu_q6[3] = clamped(more.slow.predict_q6(&self.features));
+            self.mu_q6[4] = clamped(more.tiny.predict_q6(first(&self.features)));
+            self.mu_q6[5] = clamped(more.phases[self.phase].predict_q6(large));
+            self.mu_q6[6] = clamped(more.wide.predict_q6(first(&self.features), x));
         }
         let gradient = match self.guide {
             None => (hood.w + hood.n - hood.nw) << MU_Q,
@@ -299,12 +334,7 @@ impl<const E: usize> ChannelExperts<E> {
         self.mu_q6[2] = gradient.clamp(0, self.max_q6);
         let energies = self.energies(x);
         self.blend(&energies, hood);
-        let crossed_q6 = if position > 0 {
-            (residuals[position - 1].unsigned_abs()) << MU_Q
-        } else {
-            0
-        };
-        self.finish(&energies, crossed_q6)
+        self.finish(&energies, crossed.unsigned_abs() << MU_Q)
     }
 
     /// Weighs the experts by the inverse cube of their local errors, and
@@ -351,7 +381,7 @@ impl<const E: usize> ChannelExperts<E> {
             let step = quarter_log2(energy + 2).min(ENERGIES - 1);
             self.energy_steps[e] = step;
             let mean = self.means[e][step].mean_q12.max(64);
-            inverse_scale[e] = INVERSE_SCALE_Q36 / i64::from(mean);
+            inverse_scale[e] = inverse_scale_of(mean);
             scale_step = quarter_log2(mean >> 6);
         }
         let centre = (self.mu_q6[Self::BLEND] + (1 << (MU_Q - 1))) >> MU_Q;
@@ -364,8 +394,8 @@ impl<const E: usize> ChannelExperts<E> {
     }
 
     /// Learns what the sample was.
-    #[inline]
-    pub(crate) fn update(&mut self, value: i32, x: usize) {
+    #[inline(always)]
+    pub(crate) fn update(&mut self, field: &Field, base: usize, value: i32, x: usize) {
         let value_q6 = value << MU_Q;
         let mut errors = [0; LANES];
         for (e, slot) in errors.iter_mut().enumerate().take(E) {
@@ -373,8 +403,8 @@ impl<const E: usize> ChannelExperts<E> {
             *slot = error;
             let mean = &mut self.means[e][self.energy_steps[e]];
             mean.count += u32::from(mean.count < 250);
-            let step =
-                ((i64::from(error) << 6) - i64::from(mean.mean_q12)) / i64::from(mean.count + 4);
+            let distance = (i64::from(error) << 6) - i64::from(mean.mean_q12);
+            let step = (distance * RECIPROCAL_Q16[mean.count as usize & 255]) >> 16;
             mean.mean_q12 = (i64::from(mean.mean_q12) + step) as u32;
         }
         self.errors[self.row][x + ERROR_PAD] = errors;
@@ -394,14 +424,51 @@ impl<const E: usize> ChannelExperts<E> {
             *count /= 2;
         }
         let target = value - self.base_value;
-        let small: &[i32; FEATURES_SMALL] =
-            self.features.first_chunk().unwrap_or(&[0; FEATURES_SMALL]);
-        self.small.update(small, target);
+        let large = first(&self.features);
+        self.large.update(large, target);
+        self.near.update(field, &self.offsets, base, x);
         if let Some(more) = &mut self.more {
-            let tiny = self.features.first_chunk().unwrap_or(&[0; FEATURES_TINY]);
-            more.tiny.update(tiny, target);
             more.slow.update(&self.features, target);
+            more.tiny.update(first(&self.features), target);
+            more.phases[self.phase].update(large, target);
+            more.wide.update(field, &self.offsets, base, x);
         }
-        self.large.update(&self.features, target);
     }
+}
+
+/// The first features.
+#[inline(always)]
+fn first<const F: usize>(features: &[i32; FEATURES_HUGE]) -> &[i32; F] {
+    features.first_chunk().unwrap_or(&[0; F])
+}
+
+/// 2^16 / (n + 4).
+static RECIPROCAL_Q16: [i64; 256] = {
+    let mut table = [0; 256];
+    let mut n = 0;
+    while n < 256 {
+        table[n] = (1 << 16) / (n as i64 + 4);
+        n += 1;
+    }
+    table
+};
+
+/// [`INVERSE_SCALE_Q36`] by mantissa: 64 to the octave, for 64..128.
+static INVERSE: [u32; 64] = {
+    let mut table = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        // The middle of a step, in Q5 of the mantissa 64..128.
+        table[i] = (INVERSE_SCALE_Q36 * 2 / (2 * (64 + i as i64) + 1) >> 8) as u32;
+        i += 1;
+    }
+    table
+};
+
+/// [`INVERSE_SCALE_Q36`] over a mean error of at least 64, to a hundredth.
+#[inline(always)]
+fn inverse_scale_of(mean_q12: u32) -> i64 {
+    let shift = 25 - mean_q12.leading_zeros();
+    let mantissa = (mean_q12 >> shift) as usize & 63;
+    (i64::from(INVERSE[mantissa]) << 8) >> shift
 }

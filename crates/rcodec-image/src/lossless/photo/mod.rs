@@ -9,29 +9,37 @@
 //!                experts' log odds ─┬▶ mixer sets ─▶ maps ─▶ bit
 //!                context counters ──┘
 //! ```
+//!
+//! Every channel has a stream and models of its own, and sees the channels
+//! before it a row ahead: so the channels of a picture are coded side by side,
+//! and each knows what is to the right of a sample and below it in those
+//! before it.
 
+mod channel;
 mod contexts;
 mod experts;
 mod field;
+mod local;
+mod mixer;
 mod node;
-mod ols;
+pub(crate) mod ols;
+mod pipeline;
 mod seen;
 mod tree;
 
 use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
 use crate::progress::GroupProgress;
-use contexts::Neighbourhood;
-use experts::ChannelExperts;
-use field::Field;
-use node::{NodeModels, Selection};
-use rcodec_core::Result;
-use rcodec_entropy::BitCoder;
-use seen::SeenStage;
-use tree::Tree;
+use channel::{Channel, Setup};
+use rcodec_core::{Error, Result};
+use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
+use rcodec_fixed::Engine;
 
-/// Upper bound of the memory that models take, beside the samples.
-pub(crate) const TABLE_BYTES: u64 = 32 << 20;
+/// Upper bound of the memory that models take, beside samples and rows.
+pub(crate) const TABLE_BYTES: u64 = 80 << 20;
+
+/// Upper bound of what is kept for every column of a channel.
+pub(crate) const COLUMN_BYTES: u64 = 3072;
 
 /// The order in which channels are coded: alpha first, then the colour that
 /// the others follow best.
@@ -47,16 +55,11 @@ fn coding_order(channels: usize) -> &'static [usize] {
 /// Whether the channel at `position` is the last of three colours of at most
 /// 256 values each.
 fn may_have_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> bool {
-    maps.len() >= 3 && order[position] == 2 && maps[..3].iter().all(|map| map.max_rank() < 256)
-}
-
-/// Everything that one channel learns.
-struct ChannelModel<const E: usize, const N: usize, const M: usize> {
-    channel: usize,
-    max: i32,
-    experts: ChannelExperts<E>,
-    nodes: NodeModels<E, N, M>,
-    seen: Option<SeenStage<E, N, M>>,
+    maps.len() >= 3
+        && position >= 2
+        && order[position] == 2
+        && order[position - 2..position] == [1, 0]
+        && maps[..3].iter().all(|map| map.max_rank() < 256)
 }
 
 /// How much is modelled.
@@ -64,112 +67,172 @@ struct ChannelModel<const E: usize, const N: usize, const M: usize> {
 pub(crate) enum Level {
     /// Four experts, eight contexts.
     Normal,
-    /// Six experts, seventeen contexts.
+    /// Seven experts, dozens of contexts, remembered values.
     Large,
 }
 
-/// Codes the planes, or decodes into them.
+/// Channels that have more than one value, in the order of coding.
+fn order_of(maps: &[ValueMap]) -> Vec<usize> {
+    let order = coding_order(maps.len()).iter().copied();
+    order
+        .filter(|&channel| maps[channel].max_rank() > 0)
+        .collect()
+}
+
+/// The streams of the channels, after each other. `planes` hold ranks.
 ///
 /// # Errors
-/// Those of `coder` and `progress`.
-pub(crate) fn code<C: BitCoder>(
-    coder: &mut C,
+/// Those of `progress`.
+pub(crate) fn encode(
+    mut head: RangeBitEncoder,
     planes: &mut Planes,
     maps: &[ValueMap],
     level: Level,
     progress: &mut GroupProgress<'_>,
-) -> Result<()> {
-    match level {
-        Level::Normal => code_with::<C, 4, 16, 2>(coder, planes, maps, progress),
-        Level::Large => code_with::<C, 6, 24, 3>(coder, planes, maps, progress),
+) -> Result<Vec<u8>> {
+    let use_seen = seen::is_worth(planes, maps);
+    head.code_raw(u32::from(use_seen), 1)?;
+    let fresh = order_of(maps)
+        .iter()
+        .map(|_| (RangeBitEncoder::new(), 0))
+        .collect();
+    let coders = code(fresh, planes, maps, use_seen, level, progress)?;
+    let head = head.finish();
+    let streams: Vec<Vec<u8>> = coders.into_iter().map(RangeBitEncoder::finish).collect();
+    let mut bytes = Vec::new();
+    put_varint(&mut bytes, head.len());
+    bytes.extend(head);
+    for stream in streams.iter().take(streams.len().saturating_sub(1)) {
+        put_varint(&mut bytes, stream.len());
     }
+    for stream in streams {
+        bytes.extend(stream);
+    }
+    Ok(bytes)
 }
 
-fn code_with<C: BitCoder, const E: usize, const N: usize, const M: usize>(
-    coder: &mut C,
+/// Decodes into `planes` what [`encode`] wrote, and gives the maps, which
+/// `read_maps` reads from the head.
+///
+/// # Errors
+/// Those of the range decoder, of `progress`, and [`Error::Malformed`].
+pub(crate) fn decode(
+    body: &[u8],
+    planes: &mut Planes,
+    level: Level,
+    progress: &mut GroupProgress<'_>,
+    read_maps: impl FnOnce(&mut RangeBitDecoder<'_>) -> Result<Vec<ValueMap>>,
+) -> Result<Vec<ValueMap>> {
+    let mut at = 0;
+    let head_len = take_varint(body, &mut at)?;
+    let head_at = at as u64;
+    let mut head = RangeBitDecoder::new(take(body, &mut at, head_len)?);
+    let (maps, use_seen) = read_maps(&mut head)
+        .and_then(|maps| Ok((maps, head.code_raw(0, 1)? != 0)))
+        .and_then(|read| head.finish().map(|()| read))
+        .map_err(|e| e.offset_by(head_at))?;
+    let streams = order_of(&maps).len();
+    let mut lengths = Vec::new();
+    for _ in 1..streams {
+        lengths.push(take_varint(body, &mut at)?);
+    }
+    let mut coders = Vec::new();
+    for length in lengths {
+        let start = at as u64;
+        coders.push((RangeBitDecoder::new(take(body, &mut at, length)?), start));
+    }
+    if streams > 0 {
+        coders.push((RangeBitDecoder::new(&body[at..]), at as u64));
+    } else if at < body.len() {
+        return Err(Error::malformed(at as u64, "bytes after a group"));
+    }
+    let starts: Vec<u64> = coders.iter().map(|(_, start)| *start).collect();
+    let coders = code(coders, planes, &maps, use_seen, level, progress)?;
+    for (coder, start) in coders.into_iter().zip(starts) {
+        coder.finish().map_err(|e| e.offset_by(start))?;
+    }
+    Ok(maps)
+}
+
+/// Appends a number as a little-endian base-128 number.
+fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Reads what [`put_varint`] wrote, below 2^32.
+fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
+    let mut number = 0u64;
+    for shift in (0..35).step_by(7) {
+        let &byte = bytes.get(*at).ok_or(Error::Truncated { at: *at as u64 })?;
+        *at += 1;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return usize::try_from(number).map_err(|_| Error::Limit("memory"));
+        }
+    }
+    Err(Error::malformed(*at as u64, "a length is too large"))
+}
+
+/// The next `length` bytes.
+fn take<'b>(bytes: &'b [u8], at: &mut usize, length: usize) -> Result<&'b [u8]> {
+    let end = at.checked_add(length).filter(|&end| end <= bytes.len());
+    let end = end.ok_or(Error::Truncated {
+        at: bytes.len() as u64,
+    })?;
+    let part = &bytes[*at..end];
+    *at = end;
+    Ok(part)
+}
+
+/// Codes the channels with a coder each, which come with their offsets in the
+/// payload, and gives the coders back.
+fn code<C: BitCoder + Send>(
+    coders: Vec<(C, u64)>,
     planes: &mut Planes,
     maps: &[ValueMap],
+    use_seen: bool,
+    level: Level,
     progress: &mut GroupProgress<'_>,
-) -> Result<()> {
-    let fill: Vec<u16> = maps.iter().map(|map| map.max_rank().div_ceil(2)).collect();
-    let mut field = Field::new(planes.width, planes.rows, &fill);
-    let order: Vec<usize> = coding_order(maps.len())
-        .iter()
-        .copied()
-        .filter(|&channel| maps[channel].max_rank() > 0)
-        .collect();
-    let worth = !C::DECODES && seen::is_worth(planes, maps);
-    let use_seen = coder.code_raw(u32::from(worth), 1)? != 0;
-    let mut models: Vec<ChannelModel<E, N, M>> = (0..order.len())
-        .map(|position| {
-            let channel = order[position];
-            let max = maps[channel].max_rank();
-            ChannelModel {
-                channel,
-                max: i32::from(max),
-                experts: ChannelExperts::new(&field, &order, position, max, planes.width),
-                nodes: NodeModels::new(),
-                seen: (use_seen && may_have_seen_stage(&order, position, maps))
-                    .then(SeenStage::new),
-            }
-        })
-        .collect();
-    for y in 0..planes.rows {
-        field.begin_row(y, maps.len());
-        for model in &mut models {
-            model.experts.begin_row(y);
-        }
-        for x in 0..planes.width {
-            code_pixel(coder, planes, &mut field, &mut models, x, y)?;
-        }
-        field.end_row(y, maps.len());
-        progress.add((planes.width * maps.len()) as u64)?;
+) -> Result<Vec<C>> {
+    match level {
+        Level::Normal => code_with::<C, 4, 16, 2>(coders, planes, maps, use_seen, progress),
+        Level::Large => code_with::<C, 8, 48, 6>(coders, planes, maps, use_seen, progress),
     }
-    Ok(())
 }
 
-/// Codes the samples of one pixel.
-fn code_pixel<C: BitCoder, const E: usize, const N: usize, const M: usize>(
-    coder: &mut C,
+fn code_with<C: BitCoder + Send, const E: usize, const N: usize, const M: usize>(
+    coders: Vec<(C, u64)>,
     planes: &mut Planes,
-    field: &mut Field,
-    models: &mut [ChannelModel<E, N, M>],
-    x: usize,
-    y: usize,
-) -> Result<()> {
-    let mut residuals = [0i32; 4];
-    for (position, model) in models.iter_mut().enumerate() {
-        let at = y * planes.width + x;
-        let slot = &mut planes.channels[model.channel][at];
-        let base = model.channel * field.plane + field.row(y) + x;
-        let hood = Neighbourhood::at(field, base);
-        let dist = model
-            .experts
-            .predict(field, &hood, base, x, &residuals, position);
-        let selection = Selection::new(&dist, &hood, &residuals, position, x, y, model.max);
-        let tree = Tree::new(&dist, &selection, model.max);
-        let sample = i32::from(*slot);
-        let value = match &mut model.seen {
-            None => tree.code(coder, &mut model.nodes, sample)?,
-            Some(seen) => {
-                let offset = field.row(y) + x;
-                let first = field.samples[field.plane + offset];
-                seen.select(first, field.samples[offset]);
-                let (value, excluded) = seen.code(coder, &selection, &tree, &dist, sample)?;
-                let value = match value {
-                    Some(value) => value,
-                    None => tree
-                        .excluding(excluded)
-                        .code(coder, &mut model.nodes, sample)?,
-                };
-                seen.update(value);
-                value
-            }
+    maps: &[ValueMap],
+    use_seen: bool,
+    progress: &mut GroupProgress<'_>,
+) -> Result<Vec<C>> {
+    let order = order_of(maps);
+    let tops: Vec<u16> = order.iter().map(|&c| maps[c].max_rank()).collect();
+    let (width, rows) = (planes.width, planes.rows);
+    let engine = Engine::new();
+    let mut channels: Vec<Option<&mut Vec<u16>>> = planes.channels.iter_mut().map(Some).collect();
+    let mut stages = Vec::new();
+    for (position, (coder, start)) in coders.into_iter().enumerate() {
+        let Some(plane) = channels[order[position]].take() else {
+            continue;
         };
-        *slot = value as u16;
-        field.samples[base] = value as u16;
-        model.experts.update(value, x);
-        residuals[position] = value - dist.centre;
+        let setup = Setup {
+            plane,
+            width,
+            rows,
+            tops: &tops[..=position],
+            use_seen: use_seen && may_have_seen_stage(&order, position, maps),
+            engine,
+            start,
+            progress: progress.part((width * rows) as u64),
+        };
+        stages.push(Channel::<C, E, N, M>::new(coder, setup));
     }
-    Ok(())
+    let stages = pipeline::run(stages)?;
+    Ok(stages.into_iter().map(|stage| stage.coder).collect())
 }

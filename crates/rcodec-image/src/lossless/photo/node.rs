@@ -1,122 +1,278 @@
-//! The probability of one decision: experts and context counters, mixed.
+//! The probability of one decision: experts, counters in contexts and values
+//! remembered from contexts, mixed.
 
 use super::contexts::{Neighbourhood, class7, class15};
 use super::experts::Distribution;
+use super::mixer::{Layer, Rate};
 use rcodec_core::Result;
-use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, MixerStack, StackParameters, stretch};
+use rcodec_entropy::logistic::{Apm, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};
 
 /// Kinds of decisions in the tree.
 pub(crate) const NODES: usize = 32;
 
 /// Most context counters of a decision.
-const CONTEXTS_MAX: usize = 17;
+const CONTEXTS_MAX: usize = 36;
+
+/// Most remembered values.
+pub(crate) const MEMORIES_MAX: usize = 16;
 
 /// Contexts of one kind.
 const CONTEXT_SIZE: usize = 1024;
 
+/// Slots of the memory of one kind of context.
+const MEMORY_SIZE: usize = 1 << 16;
+
 /// Classes of the blend's scale that select weights.
 const SCALES: usize = 16;
+
+/// Most weight sets.
+const SETS: usize = 8;
 
 /// A counter of one decision in one context.
 type Counter = CountedBit<255>;
 
+/// Counters of all decisions in one context; those that are needed most share
+/// a line of the cache.
+#[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
+struct Slot([Counter; NODES]);
+
+/// Values of the map by value: as many, or a quarter of them.
+const fn value_shift(inputs: usize) -> u32 {
+    if inputs == 16 { 2 } else { 0 }
+}
+
+/// What followed a context the last time, and how often in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    value: u16,
+    count: u16,
+}
+
+/// A memory is most certain after this many times.
+const COUNT_MAX: u16 = 7;
+
 /// The models of one channel's decisions: `E` experts, and counters that fill
 /// the `N` inputs of `M` mixers, with the last input constant.
 pub(crate) struct NodeModels<const E: usize, const N: usize, const M: usize> {
-    counters: Vec<[Counter; NODES]>,
-    inputs: Inputs<N>,
-    mixer: MixerStack<N, M>,
+    counters: Vec<Slot>,
+    /// By memory, certainty and what the remembered value says of a decision.
+    trust: Vec<Slot>,
+    inputs: [i32; N],
+    first: [Layer<N>; M],
+    hidden: [i32; 8],
+    second: Layer<8>,
     apm_scale: Apm,
     apm_value: Apm,
+    stretch: Box<[i16; 4096]>,
 }
 
 /// The contexts of one sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection {
-    slots: [usize; CONTEXTS_MAX],
+    slots: [u32; CONTEXTS_MAX],
+    sets: [usize; SETS],
     scale: usize,
-    texture: usize,
-    crossed: usize,
     value: usize,
+    memories: [Memory; MEMORIES_MAX],
+}
+
+/// A decision: whether the sample's distance from `reference`, in the
+/// direction of `sign`, is at least `split`, when it is known to be in
+/// `from..to`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    pub(crate) node: usize,
+    pub(crate) reference: i32,
+    pub(crate) sign: i32,
+    pub(crate) from: i32,
+    pub(crate) split: i32,
+    pub(crate) to: i32,
 }
 
 impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
+    /// Values remembered.
+    const MEMORIES: usize = memories(N);
     /// Counters per decision.
-    const CONTEXTS: usize = if N == 16 { 8 } else { CONTEXTS_MAX };
+    const CONTEXTS: usize = contexts(E, N);
 
     pub(crate) fn new() -> Self {
-        let parameters = StackParameters {
-            first_weight_q16: 6000,
-            first_rate: LearningRate::falling(800, 250, 6),
-            second_rate: LearningRate::falling(200, 30, 8),
+        let first = Rate {
+            first_q16: 800,
+            last_q16: 250,
+            decay: 6,
         };
+        let second = Rate {
+            first_q16: 200,
+            last_q16: 30,
+            decay: 8,
+        };
+        let sizes = [SCALES, 64, 256, 64, 256, 256, 256, 1024];
         NodeModels {
             counters: vec![Default::default(); Self::CONTEXTS * CONTEXT_SIZE],
-            inputs: Inputs::new(),
-            mixer: MixerStack::new(
-                first_of([NODES * SCALES, NODES * 64, NODES * 256]),
-                NODES,
-                parameters,
-            ),
+            trust: vec![Default::default(); Self::MEMORIES * 3 * (usize::from(COUNT_MAX) + 1)],
+            inputs: [0; N],
+            first: std::array::from_fn(|m| Layer::new(NODES * sizes[m], 96_000 / N as i32, first)),
+            hidden: [0; 8],
+            second: Layer::new(NODES, 65_536 / M as i32, second),
             apm_scale: Apm::new(NODES * 64, 255),
-            apm_value: Apm::new(NODES * 256, 255),
+            apm_value: Apm::new(NODES << (8 - value_shift(N)), 255),
+            stretch: Box::new(std::array::from_fn(|i| stretch((16 * i + 8) as u32) as i16)),
         }
     }
 
     /// Codes one decision. `odds_q8` is what the experts say of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn code<C: BitCoder>(
         &mut self,
         coder: &mut C,
         selection: &Selection,
         bit: bool,
-        node: usize,
+        question: &Question,
         odds_q8: &[i32; E],
     ) -> Result<bool> {
-        for (e, &odds) in odds_q8.iter().enumerate() {
-            self.inputs.set(e, odds);
+        let node = question.node;
+        for (input, &odds) in self.inputs.iter_mut().zip(odds_q8) {
+            *input = odds.clamp(-2047, 2047);
         }
-        let inputs = self.inputs.values_mut();
-        for (input, &slot) in inputs[E..]
+        for (input, &slot) in self.inputs[E..]
             .iter_mut()
             .zip(&selection.slots[..Self::CONTEXTS])
         {
-            *input = stretch(self.counters[slot][node].p1_q16()) as i16;
+            let p = self.counters[slot as usize].0[node].p1_q16();
+            *input = i32::from(self.stretch[(p >> 4) as usize & 4095]);
         }
-        inputs[N - 1] = 256;
-        let sets = first_of([
-            node * SCALES + (selection.scale / 3).min(SCALES - 1),
-            node * 64 + selection.texture,
-            node * 256 + selection.crossed,
-        ]);
-        let odds = self.mixer.mix(&self.inputs, sets, node);
-        let p_mixed = self.mixer.p1_q16();
-        let p_scale = self.apm_scale.refine(odds, node * 64 + selection.scale);
-        let p_value = self.apm_value.refine(odds, node * 256 + selection.value);
+        let mut trusts = [0; MEMORIES_MAX];
+        let base = E + Self::CONTEXTS;
+        for k in 0..Self::MEMORIES {
+            let memory = &selection.memories[k];
+            let distance = question.sign * (i32::from(memory.value) - question.reference);
+            let says = usize::from(distance >= question.from)
+                + usize::from(distance >= question.split)
+                - 2 * usize::from(distance >= question.to && distance >= question.from);
+            let says = if memory.count == 0 { 0 } else { says };
+            let trust = (k * 8 + usize::from(memory.count)) * 3 + says;
+            trusts[k] = trust;
+            let p = self.trust[trust].0[node].p1_q16();
+            self.inputs[base + k] = i32::from(self.stretch[(p >> 4) as usize & 4095]);
+        }
+        self.inputs[N - 1] = 256;
+        for m in 0..M {
+            self.hidden[m] = self.first[m].mix(&self.inputs, selection.sets[m] * NODES + node);
+        }
+        let odds = self.second.mix(&self.hidden, node);
+        let p_mixed = self.second.p1_q16();
+        let p_scale = self.apm_scale.refine(odds, selection.scale * NODES + node);
+        let p_value = self
+            .apm_value
+            .refine(odds, (selection.value >> value_shift(N)) * NODES + node);
         let p_q16 = (2 * p_mixed + p_scale + p_value) >> 2;
         let bit = coder.code_bit(bit, p_q16)?;
-        self.mixer.update(&self.inputs, bit);
+        self.second.update(&self.hidden, bit);
+        for layer in &mut self.first {
+            layer.update(&self.inputs, bit);
+        }
         self.apm_scale.update(bit);
         self.apm_value.update(bit);
         for &slot in &selection.slots[..Self::CONTEXTS] {
-            self.counters[slot][node].update(bit);
+            self.counters[slot as usize].0[node].update(bit);
+        }
+        for &trust in &trusts[..Self::MEMORIES] {
+            self.trust[trust].0[node].update(bit);
         }
         Ok(bit)
     }
 }
 
+/// Values remembered per decision.
+pub(crate) const fn memories(inputs: usize) -> usize {
+    if inputs == 16 { 0 } else { 14 }
+}
+
+/// Counters per decision: what the experts and memories leave, but one.
+const fn contexts(experts: usize, inputs: usize) -> usize {
+    let most = inputs - 1 - experts - memories(inputs);
+    if inputs == 16 {
+        8
+    } else if most < 26 {
+        most
+    } else {
+        26
+    }
+}
+
+/// What followed contexts of several samples.
+pub(crate) struct Memories {
+    slots: Vec<Memory>,
+    at: [u32; MEMORIES_MAX],
+    count: usize,
+}
+
+impl Memories {
+    pub(crate) fn new(inputs: usize) -> Self {
+        let count = memories(inputs);
+        Memories {
+            slots: vec![Memory::default(); count * MEMORY_SIZE],
+            at: [0; MEMORIES_MAX],
+            count,
+        }
+    }
+
+    /// Looks up what followed these contexts.
+    #[inline(always)]
+    pub(crate) fn look_up(&mut self, keys: &[u64; MEMORIES_MAX], selection: &mut Selection) {
+        for k in 0..self.count {
+            let hash = keys[k]
+                .wrapping_add(k as u64)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let at = k * MEMORY_SIZE + (hash >> 48) as usize;
+            self.at[k] = at as u32;
+            selection.memories[k] = self.slots[at];
+        }
+    }
+
+    /// Learns what came.
+    #[inline(always)]
+    pub(crate) fn update(&mut self, value: i32) {
+        for &at in &self.at[..self.count] {
+            let memory = &mut self.slots[at as usize];
+            if i32::from(memory.value) == value {
+                memory.count = (memory.count + 1).min(COUNT_MAX);
+            } else if memory.count > 3 {
+                memory.count /= 2;
+            } else {
+                memory.value = value as u16;
+                memory.count = 1;
+            }
+        }
+    }
+}
+
+/// What the channels before are like around a sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Guides {
+    /// By how much they were missed: the one just before, then the one before
+    /// that.
+    pub(crate) residuals: [i32; 2],
+    /// Their samples here, to the left, above, to the upper right and right.
+    pub(crate) here: [i32; 2],
+    pub(crate) w: [i32; 2],
+    pub(crate) n: [i32; 2],
+    pub(crate) ne: [i32; 2],
+    pub(crate) nw: [i32; 2],
+    pub(crate) e: [i32; 2],
+    pub(crate) s: [i32; 2],
+}
+
 impl Selection {
     /// Chooses the contexts for one sample.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn new<const E: usize>(
+    pub(crate) fn new<const E: usize, const N: usize>(
         dist: &Distribution<E>,
         hood: &Neighbourhood,
-        residuals: &[i32; 4],
-        position: usize,
-        x: usize,
-        y: usize,
+        guides: &Guides,
+        (x, y): (usize, usize),
         max: i32,
     ) -> Self {
         let p = dist.centre;
@@ -124,16 +280,7 @@ impl Selection {
         let fraction = ((mu + 32) & 63) as usize; // 0..64, 32 is the middle
         let scale = dist.scale_step.min(63);
         let coarse = (scale / 3).min(15);
-        let prev = if position > 0 {
-            residuals[position - 1]
-        } else {
-            0
-        };
-        let prev2 = if position > 1 {
-            residuals[position - 2]
-        } else {
-            0
-        };
+        let [prev, prev2] = guides.residuals;
         let value = if max > 255 {
             (p as usize) * 255 / max as usize
         } else {
@@ -148,36 +295,101 @@ impl Selection {
         let offset = |e: usize| class15((dist.mu_q6[e] - (p << 6)) >> 4);
         let phase = (x & 1) | (y & 1) << 1;
         let near = |value: i32| class15(value - p);
-        let contexts = [
-            offset(0) << 4 | offset(1),
-            offset(2) << 4 | coarse,
-            near(hood.w) << 6 | class7(hood.ne - p) << 3 | class7(hood.nw - p),
-            class15(prev) << 6 | phase << 4 | coarse,
-            near(hood.nn) << 4 | near(hood.ww),
-            class15(prev) << 4 | class15(prev2),
-            near(hood.w) << 4 | near(hood.n),
-            near(hood.n) << 6 | class7(hood.nne - p) << 3 | class7(hood.ne - p),
-            near(hood.w + hood.ne - hood.n) << 4 | near(hood.n + hood.ne - hood.nne),
-            near(hood.w + hood.n - hood.nw) << 4 | near(2 * hood.n - hood.nn),
-            near((hood.w + hood.ne) / 2) << 4 | near(2 * hood.w - hood.ww),
-            offset(E - 3) << 4 | offset(0),
-            offset(E - 2) << 4 | offset(0),
-            scale << 4 | fraction >> 2,
-            coarse << 6 | texture,
-            value << 2 | fraction >> 4,
-            near((hood.w + hood.n) / 2) << 6 | fraction >> 4 << 4 | coarse,
-        ];
         let mut slots = [0; CONTEXTS_MAX];
-        let count = if E == 4 { 8 } else { CONTEXTS_MAX };
-        for (k, (slot, context)) in slots.iter_mut().zip(contexts).enumerate().take(count) {
-            *slot = k * CONTEXT_SIZE + context % CONTEXT_SIZE;
+        let count = contexts(E, N);
+        let mut put = |k: usize, context: usize| {
+            if k < count {
+                slots[k] = (k * CONTEXT_SIZE + context % CONTEXT_SIZE) as u32;
+            }
+        };
+        put(0, offset(0) << 4 | offset(1));
+        put(1, offset(2) << 4 | coarse);
+        put(
+            2,
+            near(hood.w) << 6 | class7(hood.ne - p) << 3 | class7(hood.nw - p),
+        );
+        put(3, class15(prev) << 6 | phase << 4 | coarse);
+        put(4, near(hood.nn) << 4 | near(hood.ww));
+        put(5, class15(prev) << 4 | class15(prev2));
+        put(6, near(hood.w) << 4 | near(hood.n));
+        put(
+            7,
+            near(hood.n) << 6 | class7(hood.nne - p) << 3 | class7(hood.ne - p),
+        );
+        let mut sets = [0; SETS];
+        sets[0] = (scale / 3).min(SCALES - 1);
+        sets[1] = class7(prev) << 3 | class7(hood.w - hood.n);
+        if N > 16 {
+            let [g, g2] = guides.here;
+            // What a neighbour says through the difference to a guide.
+            let through = |own: i32, guide: i32| near(own + g - guide);
+            let through2 = |own: i32, guide: i32| near(own + g2 - guide);
+            put(
+                8,
+                near(hood.w + hood.ne - hood.n) << 4 | near(hood.n + hood.ne - hood.nne),
+            );
+            put(
+                9,
+                near(hood.w + hood.n - hood.nw) << 4 | near(2 * hood.n - hood.nn),
+            );
+            put(
+                10,
+                near((hood.w + hood.ne) / 2) << 4 | near(2 * hood.w - hood.ww),
+            );
+            put(11, offset(E - 4) << 4 | offset(0));
+            put(12, offset(E - 3) << 4 | offset(0));
+            put(13, scale << 4 | fraction >> 2);
+            put(14, coarse << 6 | texture);
+            put(15, value << 2 | fraction >> 4);
+            put(
+                16,
+                near((hood.w + hood.n) / 2) << 6 | fraction >> 4 << 4 | coarse,
+            );
+            put(17, offset(E - 2) << 6 | phase << 4 | coarse);
+            put(
+                18,
+                through(hood.w, guides.w[0]) << 4 | through(hood.n, guides.n[0]),
+            );
+            put(
+                19,
+                through2(hood.w, guides.w[1]) << 4 | through2(hood.n, guides.n[1]),
+            );
+            put(
+                20,
+                through(hood.nw, guides.nw[0]) << 4 | through(hood.ne, guides.ne[0]),
+            );
+            put(
+                21,
+                class15(guides.e[0] - g) << 6
+                    | class7(guides.s[0] - g) << 3
+                    | class7(g - guides.w[0]),
+            );
+            put(22, (g as usize & 255) << 2 | phase);
+            put(
+                23,
+                through(
+                    hood.w + hood.n - hood.nw,
+                    guides.w[0] + guides.n[0] - guides.nw[0],
+                ) << 6
+                    | phase << 4
+                    | coarse,
+            );
+            put(
+                24,
+                through(2 * hood.w - hood.ww, guides.w[0]) << 4 | near(hood.w),
+            );
+            put(25, class15(p - g) << 6 | class15(prev) << 2 | phase);
+            sets[2] = offset(0) << 4 | offset(1);
+            sets[3] = phase << 4 | coarse;
+            sets[4] = near(hood.w) << 4 | near(hood.n);
+            sets[5] = value;
         }
         Selection {
             slots,
+            sets,
             scale,
-            texture: class7(prev) << 3 | class7(hood.w - hood.n),
-            crossed: offset(0) << 4 | offset(1),
             value,
+            memories: [Memory::default(); MEMORIES_MAX],
         }
     }
 
@@ -187,8 +399,39 @@ impl Selection {
     }
 }
 
-/// The first `M` of the contexts.
+/// Exact values that may have come together with the same sample before.
 #[inline(always)]
-fn first_of<const M: usize>(contexts: [usize; 3]) -> [usize; M] {
-    std::array::from_fn(|i| contexts[i])
+pub(crate) fn memory_keys(
+    hood: &Neighbourhood,
+    guides: &Guides,
+    centre: i32,
+) -> [u64; MEMORIES_MAX] {
+    let of = |values: &[i32]| {
+        values.iter().fold(1u64, |sum, &v| {
+            sum.wrapping_add(v as u64)
+                .wrapping_mul(0x2f0b_4f61_8f3d_a6e5)
+        })
+    };
+    let [g, g2] = guides.here;
+    let [gw, gw2] = guides.w;
+    let [gn, gn2] = guides.n;
+    let keys = [
+        of(&[g, g2]),
+        of(&[g, g2, hood.w]),
+        of(&[g, g2, hood.n]),
+        of(&[g, g2, centre]),
+        of(&[g, hood.w, gw]),
+        of(&[g, hood.n, gn]),
+        of(&[g, g2, hood.w, gw, gw2]),
+        of(&[g, g2, hood.n, gn, gn2]),
+        of(&[hood.w, hood.n, g]),
+        of(&[hood.w, hood.n, hood.nw, hood.ne]),
+        of(&[g - gw, g2 - gw2, hood.w]),
+        of(&[g - gn, g2 - gn2, hood.n]),
+        of(&[hood.ww, hood.w, g]),
+        of(&[hood.w + hood.n - hood.nw, g, g2]),
+    ];
+    let mut all = [0; MEMORIES_MAX];
+    all[..keys.len()].copy_from_slice(&keys);
+    all
 }

@@ -61,7 +61,7 @@ impl<const N: usize> Ols<N> {
     }
 
     /// The prediction in Q6.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn predict_q6(&self, features: &[i32; N]) -> i64 {
         let mut sum = 0i64;
         for (&w, &x) in self.weights_q16.iter().zip(features) {
@@ -71,7 +71,7 @@ impl<const N: usize> Ols<N> {
     }
 
     /// Learns what the sample was.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn update(&mut self, features: &[i32; N], target: i32) {
         let at = self.filled;
         for (slot, &x) in self.block.iter_mut().zip(features) {
@@ -90,6 +90,7 @@ impl<const N: usize> Ols<N> {
     }
 
     /// Adds the block's products to the covariance.
+    #[inline(always)]
     fn absorb(&mut self) {
         let keep = self.params.keep;
         let target = self.block[N];
@@ -105,6 +106,7 @@ impl<const N: usize> Ols<N> {
 
     /// Gaussian elimination without pivoting: the matrix is symmetric and
     /// positive definite.
+    #[inline(always)]
     fn solve(&mut self) {
         let m = &mut self.scratch;
         m.copy_from_slice(&self.covariance);

@@ -7,8 +7,8 @@
 //! whether the sample is one of them, and then only which.
 
 use super::experts::Distribution;
-use super::node::{NodeModels, Selection};
-use super::tree::{NODE_CENTRE, NODE_SIDE, STEPS, Tails, Tree, each, step_node};
+use super::node::{NodeModels, Question, Selection};
+use super::tree::{FAR, NODE_CENTRE, NODE_SIDE, STEPS, Tails, Tree, each, step_node};
 use crate::lossless::logistic::{ln_q8, mass_between_q30};
 use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
@@ -50,6 +50,13 @@ pub(crate) fn contains(set: &ValueSet, value: i32) -> bool {
     set[(value >> 6) as usize & 3] >> (value & 63) & 1 != 0
 }
 
+/// How far from the centre candidates are looked for: far beyond what is
+/// likely, as what lies outside costs a flag.
+#[inline(always)]
+fn reach_of<const E: usize>(dist: &Distribution<E>) -> i32 {
+    (4 + ((9 << (dist.scale_step / 4).min(12)) >> 6)).min(REACH)
+}
+
 /// The stage for the last channel of a picture.
 pub(crate) struct SeenStage<const E: usize, const N: usize, const M: usize> {
     sets: Vec<ValueSet>,
@@ -73,6 +80,7 @@ struct Candidates<const E: usize> {
 }
 
 impl<const E: usize> Candidates<E> {
+    #[inline(always)]
     fn collect(set: &ValueSet, tree: &Tree<E>, dist: &Distribution<E>) -> Self {
         let mut all = Candidates {
             list: [Candidate {
@@ -82,8 +90,9 @@ impl<const E: usize> Candidates<E> {
             len: 0,
             total: [0; E],
         };
-        let low = dist.centre - REACH;
-        let mut window = window(set, low);
+        let reach = reach_of(dist);
+        let low = dist.centre - reach;
+        let mut window = window(set, low) & (u64::MAX >> (64 - 2 * reach));
         let mut tails_at = (i32::MIN, [0; E]);
         while window != 0 {
             let value = low + window.trailing_zeros() as i32;
@@ -114,7 +123,13 @@ impl<const E: usize> Candidates<E> {
 
 #[inline(always)]
 fn masses<const E: usize>(left: &Tails<E>, right: &Tails<E>) -> [u32; E] {
-    std::array::from_fn(|e| mass_between_q30(left[e], right[e]))
+    let mut all = [0; E];
+    let mut e = 0;
+    while e < E {
+        all[e] = mass_between_q30(left[e], right[e]);
+        e += 1;
+    }
+    all
 }
 
 /// The 64 bits of the set from value `low` on; values outside are missing.
@@ -154,11 +169,12 @@ impl<const E: usize, const N: usize, const M: usize> SeenStage<E, N, M> {
 
     /// Codes `value` if it has been seen; `None` if it has not, and is still
     /// to be coded. The set tells which values it then cannot be.
+    #[inline(always)]
     pub(crate) fn code<C: BitCoder>(
         &mut self,
         coder: &mut C,
         selection: &Selection,
-        tree: &Tree<E>,
+        tree: &Tree<'_, E>,
         dist: &Distribution<E>,
         value: i32,
     ) -> Result<(Option<i32>, ValueSet)> {
@@ -177,7 +193,7 @@ impl<const E: usize, const N: usize, const M: usize> SeenStage<E, N, M> {
         let excluded = if hit {
             set
         } else {
-            only_near(&set, dist.centre)
+            only_near(&set, dist.centre, reach_of(dist))
         };
         if !hit {
             return Ok((None, excluded));
@@ -194,6 +210,7 @@ impl<const E: usize, const N: usize, const M: usize> SeenStage<E, N, M> {
 
     /// Codes which candidate it is: the likeliest first, then the side, then
     /// outwards.
+    #[inline(always)]
     fn choose<C: BitCoder>(
         &mut self,
         coder: &mut C,
@@ -202,66 +219,94 @@ impl<const E: usize, const N: usize, const M: usize> SeenStage<E, N, M> {
         value: i32,
     ) -> Result<i32> {
         let list = candidates.as_slice();
-        let weight = |c: &Candidate<E>| c.mass[E - 1];
         let best = (0..list.len())
-            .max_by_key(|&i| weight(&list[i]))
+            .max_by_key(|&i| list[i].mass[E - 1])
             .unwrap_or(0);
         if list.len() == 1 {
             return Ok(list[best].value);
         }
-        let odds = each(|e| {
-            let mass = list[best].mass[e];
-            log_odds(mass, candidates.total[e].saturating_sub(mass))
-        });
         let chosen = list[best].value;
-        if self
-            .nodes
-            .code(coder, selection, value == chosen, NODE_CENTRE, &odds)?
-        {
-            return Ok(chosen);
-        }
-        let (below, above) = (&list[..best], &list[best + 1..]);
-        let sum = |part: &[Candidate<E>], e: usize| part.iter().map(|c| c.mass[e]).sum::<u32>();
-        let is_above = if below.is_empty() || above.is_empty() {
-            below.is_empty()
-        } else {
-            let odds = each(|e| log_odds(sum(above, e), sum(below, e)));
-            self.nodes
-                .code(coder, selection, value > chosen, NODE_SIDE, &odds)?
+        let sum = |part: &[Candidate<E>]| {
+            let mut sum = [0i32; E];
+            for candidate in part {
+                for (sum, &mass) in sum.iter_mut().zip(&candidate.mass) {
+                    *sum += mass as i32;
+                }
+            }
+            sum
         };
-        if is_above {
-            let rest = each(|e| sum(above, e) as i32);
-            self.outwards::<C, true>(coder, selection, above.iter(), rest, value)
-        } else {
-            let rest = each(|e| sum(below, e) as i32);
-            self.outwards::<C, false>(coder, selection, below.iter().rev(), rest, value)
+        let (mut at, mut sign, mut steps) = (best, 0, 0);
+        let mut rest = [0i32; E];
+        let mut sums = ([0i32; E], [0i32; E]);
+        loop {
+            // What is asked: first of the likeliest, then the side, then each
+            // in turn whether it is farther away.
+            let (odds, node, from, split);
+            let sided = sign != 0;
+            if !sided && steps == 0 {
+                odds = each(|e| {
+                    let mass = list[best].mass[e];
+                    log_odds(mass, candidates.total[e].saturating_sub(mass))
+                });
+                (node, from, split) = (NODE_CENTRE, 0, 1);
+            } else if !sided {
+                sums = (sum(&list[..best]), sum(&list[best + 1..]));
+                odds = each(|e| log_odds(sums.1[e] as u32, sums.0[e] as u32));
+                (node, from, split) = (NODE_SIDE, -FAR, 1);
+            } else {
+                let here = &list[at];
+                for (rest, &mass) in rest.iter_mut().zip(&here.mass) {
+                    *rest -= mass as i32;
+                }
+                odds = each(|e| log_odds(rest[e].max(1) as u32, here.mass[e]));
+                node = step_node(sign > 0, steps.min(STEPS - 1));
+                from = sign * (here.value - chosen);
+                split = from + 1;
+            }
+            let bit = if !sided && steps == 0 {
+                value == chosen
+            } else if !sided {
+                value > chosen
+            } else {
+                value != list[at].value
+            };
+            let question = Question {
+                node,
+                reference: chosen,
+                sign: if sign < 0 { -1 } else { 1 },
+                from,
+                split,
+                to: FAR,
+            };
+            let one_sided = best == 0 || best + 1 == list.len();
+            let bit = if !sided && steps == 1 && one_sided {
+                best == 0
+            } else {
+                self.nodes.code(coder, selection, bit, &question, &odds)?
+            };
+            if !sided && steps == 0 {
+                if bit {
+                    return Ok(chosen);
+                }
+                steps = 1;
+                continue;
+            }
+            if !sided {
+                sign = if bit { 1 } else { -1 };
+                rest = if bit { sums.1 } else { sums.0 };
+                steps = 0;
+            } else {
+                if !bit {
+                    return Ok(list[at].value);
+                }
+                steps += 1;
+            }
+            at = if sign > 0 { at + 1 } else { at - 1 };
+            let last = if sign > 0 { list.len() - 1 } else { 0 };
+            if at == last {
+                return Ok(list[at].value);
+            }
         }
-    }
-
-    fn outwards<'c, C: BitCoder, const ABOVE: bool>(
-        &mut self,
-        coder: &mut C,
-        selection: &Selection,
-        candidates: impl ExactSizeIterator<Item = &'c Candidate<E>>,
-        mut rest: [i32; E],
-        value: i32,
-    ) -> Result<i32> {
-        let last = candidates.len().saturating_sub(1);
-        for (step, candidate) in candidates.enumerate() {
-            if step == last {
-                return Ok(candidate.value);
-            }
-            for (rest, &mass) in rest.iter_mut().zip(&candidate.mass) {
-                *rest -= mass as i32;
-            }
-            let odds = each(|e| log_odds(rest[e].max(1) as u32, candidate.mass[e]));
-            let node = step_node::<ABOVE>(step.min(STEPS - 1));
-            let further = value != candidate.value;
-            if !self.nodes.code(coder, selection, further, node, &odds)? {
-                return Ok(candidate.value);
-            }
-        }
-        Ok(0)
     }
 }
 
@@ -271,20 +316,24 @@ fn log_odds(yes: u32, no: u32) -> i32 {
 }
 
 /// The part of the set that candidates are taken from.
-fn only_near(set: &ValueSet, centre: i32) -> ValueSet {
-    let low = centre - REACH;
-    std::array::from_fn(|word| {
-        // Bits of this word that lie in low..low + 64.
-        let start = low - 64 * word as i32;
-        let mask = if start >= 64 || start <= -64 {
-            0
-        } else if start >= 0 {
-            u64::MAX << start
-        } else {
-            u64::MAX >> -start
-        };
-        set[word] & mask
-    })
+#[inline(always)]
+fn only_near(set: &ValueSet, centre: i32, reach: i32) -> ValueSet {
+    let bits = |from: i32| -> u64 {
+        // The bits of a word from one on; all, or none.
+        match from {
+            64.. => 0,
+            ..=0 => u64::MAX,
+            _ => u64::MAX << from,
+        }
+    };
+    let mut near = *set;
+    let mut word = 0;
+    while word < near.len() {
+        let start = 64 * word as i32;
+        near[word] &= bits(centre - reach - start) & !bits(centre + reach - start);
+        word += 1;
+    }
+    near
 }
 
 /// Whether a sample is one of the candidates.
@@ -309,6 +358,7 @@ impl FlagModels {
         }
     }
 
+    #[inline(always)]
     fn code<C: BitCoder, const E: usize>(
         &mut self,
         coder: &mut C,
@@ -358,7 +408,7 @@ mod tests {
         }
         for low in -40..260 {
             let bits = window(&set, low);
-            let near = only_near(&set, low + REACH);
+            let near = only_near(&set, low + REACH, REACH);
             for i in 0..64 {
                 let value = low + i;
                 let expected = (0..256).contains(&value) && contains(&set, value);

@@ -2,11 +2,9 @@
 //! is it on, how far is it, and where in that step.
 
 use super::experts::Distribution;
-use super::node::{NodeModels, Selection};
+use super::node::{NodeModels, Question, Selection};
 use super::seen::{ValueSet, contains};
-use crate::lossless::logistic::{
-    ln_q8, mass_above_q30, mass_below_q30, mass_between_q30, signed_tail_q30,
-};
+use crate::lossless::logistic::{ln_q8, mass_above_q30, mass_between_q30, signed_tail_q30};
 use rcodec_core::Result;
 use rcodec_entropy::BitCoder;
 
@@ -17,8 +15,20 @@ const NODE_STEP: usize = 2;
 pub(crate) const STEPS: usize = 14;
 const NODE_HALF: usize = NODE_STEP + 2 * STEPS;
 
+/// Beyond all distances.
+pub(crate) const FAR: i32 = 1 << 20;
+
 /// Signed tails of every expert at one point.
 pub(crate) type Tails<const E: usize> = [i32; E];
+
+/// What is to be decided next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Centre,
+    Side,
+    Step,
+    Within,
+}
 
 /// The decisions for one sample.
 pub(crate) struct Tree<'a, const E: usize> {
@@ -26,81 +36,18 @@ pub(crate) struct Tree<'a, const E: usize> {
     max: i32,
     /// Width of the first steps: 2 to this.
     width_log2: u32,
-    selection: &'a Selection,
-    /// Values that it is known not to be.
-    excluded: Option<ValueSet>,
 }
 
 impl<'a, const E: usize> Tree<'a, E> {
     /// The tree for samples of `0..=max`.
-    pub(crate) fn new(dist: &'a Distribution<E>, selection: &'a Selection, max: i32) -> Self {
+    #[inline(always)]
+    pub(crate) fn new(dist: &'a Distribution<E>, max: i32) -> Self {
         // The mean error is 2^(step / 4) in Q6: steps of a third of it or so.
         let octave = (dist.scale_step / 4) as u32;
         Tree {
             dist,
             max,
             width_log2: octave.saturating_sub(7),
-            selection,
-            excluded: None,
-        }
-    }
-
-    /// The same, when it is known which values do not come.
-    pub(crate) fn excluding(self, set: ValueSet) -> Self {
-        Tree {
-            excluded: Some(set),
-            ..self
-        }
-    }
-
-    #[inline(always)]
-    fn is_excluded(&self, value: i32) -> bool {
-        self.excluded.is_some_and(|set| contains(&set, value))
-    }
-
-    /// The value at a distance.
-    #[inline(always)]
-    fn at<const ABOVE: bool>(&self, distance: i32) -> i32 {
-        if ABOVE {
-            self.dist.centre + distance
-        } else {
-            self.dist.centre - distance
-        }
-    }
-
-    /// Codes `value`, or decodes it.
-    #[inline]
-    pub(crate) fn code<C: BitCoder, const N: usize, const M: usize>(
-        &self,
-        coder: &mut C,
-        models: &mut NodeModels<E, N, M>,
-        value: i32,
-    ) -> Result<i32> {
-        let centre = self.dist.centre;
-        let low = self.tails(centre);
-        let high = self.tails(centre + 1);
-        let odds = each(|e| {
-            let mass = mass_between_q30(low[e], high[e]);
-            ln_q8(mass) - ln_q8((1 << 30) - mass.min((1 << 30) - 1))
-        });
-        let known = self.is_excluded(centre);
-        if !known && models.code(coder, self.selection, value == centre, NODE_CENTRE, &odds)? {
-            return Ok(centre);
-        }
-        let above = if centre == 0 {
-            true
-        } else if centre == self.max {
-            false
-        } else {
-            let odds = each(|e| ln_q8(mass_above_q30(high[e])) - ln_q8(mass_below_q30(low[e])));
-            models.code(coder, self.selection, value > centre, NODE_SIDE, &odds)?
-        };
-        if above {
-            let distance = self.distance::<C, N, M, true>(coder, models, high, value - centre)?;
-            Ok(centre + distance)
-        } else {
-            let distance = self.distance::<C, N, M, false>(coder, models, low, centre - value)?;
-            Ok(centre - distance)
         }
     }
 
@@ -114,99 +61,179 @@ impl<'a, const E: usize> Tree<'a, E> {
         })
     }
 
-    /// Tails at the boundary `distance` steps away from the centre's far side.
+    /// Tails at the near boundary of a distance on one side, mirrored for the
+    /// side below so that the farther mass is always above.
     #[inline(always)]
-    fn tails_at<const ABOVE: bool>(&self, distance: i32) -> Tails<E> {
-        if ABOVE {
-            self.tails(self.dist.centre + distance)
+    fn tails_at(&self, sign: i32, distance: i32) -> Tails<E> {
+        let point = if sign > 0 {
+            self.dist.centre + distance
         } else {
-            self.tails(self.dist.centre + 1 - distance)
-        }
+            self.dist.centre + 1 - distance
+        };
+        let tails = self.tails(point);
+        each(|e| sign * tails[e])
     }
 
-    /// Codes a distance of at least 1 on one side. `near` are the tails at
-    /// distance 1.
-    fn distance<C: BitCoder, const N: usize, const M: usize, const ABOVE: bool>(
+    /// Codes `value`, or decodes it; `excluded` are values that it cannot be.
+    #[inline(always)]
+    pub(crate) fn code<C: BitCoder, const N: usize, const M: usize>(
         &self,
         coder: &mut C,
         models: &mut NodeModels<E, N, M>,
-        mut near: Tails<E>,
-        distance: i32,
+        selection: &Selection,
+        excluded: Option<&ValueSet>,
+        value: i32,
     ) -> Result<i32> {
-        let most = if ABOVE {
-            self.max - self.dist.centre
+        let centre = self.dist.centre;
+        let is_excluded = |value: i32| excluded.is_some_and(|set| contains(set, value));
+        let low = self.tails(centre);
+        let high = self.tails(centre + 1);
+        let mut phase = if is_excluded(centre) {
+            Phase::Side
         } else {
-            self.dist.centre
+            Phase::Centre
         };
-        let mut from = 1;
+        let (mut sign, mut most) = (1, self.max - centre);
+        let (mut from, mut to, mut split) = (1, FAR, 1);
+        let (mut near, mut middle, mut far) = (high, high, high);
         let mut step = 0;
         loop {
-            let doublings = if step < 8 { 0 } else { (step as u32 - 6) / 2 };
-            let width = 1i32 << (self.width_log2 + doublings).min(16);
-            let to = from + width;
-            if to > most {
-                return self.within::<C, N, M, ABOVE>(coder, models, from, most + 1, distance);
-            }
-            let far = self.tails_at::<ABOVE>(to);
-            let odds = each(|e| {
-                if ABOVE {
-                    ln_q8(mass_above_q30(far[e])) - ln_q8(mass_between_q30(near[e], far[e]))
-                } else {
-                    ln_q8(mass_below_q30(far[e])) - ln_q8(mass_between_q30(far[e], near[e]))
+            let (node, odds);
+            match phase {
+                Phase::Centre => {
+                    node = NODE_CENTRE;
+                    (from, split, to) = (0, 1, FAR);
+                    odds = each(|e| {
+                        let mass = mass_between_q30(low[e], high[e]);
+                        ln_q8(mass) - ln_q8((1 << 30) - mass.min((1 << 30) - 1))
+                    });
                 }
-            });
-            let node = step_node::<ABOVE>(step.min(STEPS - 1));
-            let known = width == 1 && self.is_excluded(self.at::<ABOVE>(from));
-            if !known && !models.code(coder, self.selection, distance >= to, node, &odds)? {
-                return self.within::<C, N, M, ABOVE>(coder, models, from, to, distance);
-            }
-            near = far;
-            from = to;
-            step += 1;
-        }
-    }
-
-    /// Codes which of `from..to` the distance is.
-    fn within<C: BitCoder, const N: usize, const M: usize, const ABOVE: bool>(
-        &self,
-        coder: &mut C,
-        models: &mut NodeModels<E, N, M>,
-        mut from: i32,
-        mut to: i32,
-        distance: i32,
-    ) -> Result<i32> {
-        while to - from > 1 {
-            let middle = from + (to - from + 1) / 2;
-            let near = self.tails_at::<ABOVE>(from);
-            let split = self.tails_at::<ABOVE>(middle);
-            let far = self.tails_at::<ABOVE>(to);
-            let odds = each(|e| {
-                if ABOVE {
-                    ln_q8(mass_between_q30(split[e], far[e]))
-                        - ln_q8(mass_between_q30(near[e], split[e]))
-                } else {
-                    ln_q8(mass_between_q30(far[e], split[e]))
-                        - ln_q8(mass_between_q30(split[e], near[e]))
+                Phase::Side => {
+                    node = NODE_SIDE;
+                    (from, split, to) = (-FAR, 1, FAR);
+                    odds =
+                        each(|e| ln_q8(mass_above_q30(high[e])) - ln_q8(mass_above_q30(-low[e])));
                 }
-            });
-            let node = NODE_HALF + usize::from(to - from > 2);
-            if models.code(coder, self.selection, distance >= middle, node, &odds)? {
-                from = middle;
+                Phase::Step => {
+                    let doublings = if step < 8 { 0 } else { (step as u32 - 6) / 2 };
+                    let width = 1i32 << (self.width_log2 + doublings).min(16);
+                    split = from + width;
+                    to = FAR;
+                    if split > most {
+                        to = most + 1;
+                        phase = Phase::Within;
+                        if to - from <= 1 {
+                            return Ok(centre + sign * from);
+                        }
+                        far = self.tails_at(sign, to);
+                        split = from + (to - from + 1) / 2;
+                        middle = self.tails_at(sign, split);
+                        continue;
+                    }
+                    far = self.tails_at(sign, split);
+                    if width == 1 && is_excluded(centre + sign * from) {
+                        near = far;
+                        from = split;
+                        step += 1;
+                        continue;
+                    }
+                    node = step_node(sign > 0, step.min(STEPS - 1));
+                    odds = each(|e| {
+                        ln_q8(mass_above_q30(far[e])) - ln_q8(mass_between_q30(near[e], far[e]))
+                    });
+                }
+                Phase::Within => {
+                    node = NODE_HALF + usize::from(to - from > 2);
+                    odds = each(|e| {
+                        ln_q8(mass_between_q30(middle[e], far[e]))
+                            - ln_q8(mass_between_q30(near[e], middle[e]))
+                    });
+                }
+            }
+            let distance = sign * (value - centre);
+            let bit = match phase {
+                Phase::Centre => value == centre,
+                _ => distance >= split,
+            };
+            let question = Question {
+                node,
+                reference: centre,
+                sign,
+                from,
+                split,
+                to,
+            };
+            let forced = phase == Phase::Side && (centre == 0 || centre == self.max);
+            let bit = if forced {
+                centre == 0
             } else {
-                to = middle;
+                models.code(coder, selection, bit, &question, &odds)?
+            };
+            match phase {
+                Phase::Centre => {
+                    if bit {
+                        return Ok(centre);
+                    }
+                    phase = Phase::Side;
+                }
+                Phase::Side => {
+                    phase = Phase::Step;
+                    from = 1;
+                    if bit {
+                        near = high;
+                    } else {
+                        (sign, most) = (-1, centre);
+                        near = each(|e| -low[e]);
+                    }
+                }
+                Phase::Step => {
+                    if bit {
+                        near = far;
+                        from = split;
+                        step += 1;
+                        continue;
+                    }
+                    to = split;
+                    phase = Phase::Within;
+                    if to - from <= 1 {
+                        return Ok(centre + sign * from);
+                    }
+                    split = from + (to - from + 1) / 2;
+                    middle = self.tails_at(sign, split);
+                }
+                Phase::Within => {
+                    if bit {
+                        from = split;
+                        near = middle;
+                    } else {
+                        to = split;
+                        far = middle;
+                    }
+                    if to - from <= 1 {
+                        return Ok(centre + sign * from);
+                    }
+                    split = from + (to - from + 1) / 2;
+                    middle = self.tails_at(sign, split);
+                }
             }
         }
-        Ok(from)
     }
 }
 
+/// One number for each expert: `array::from_fn`, but always inlined.
 #[inline(always)]
 pub(crate) fn each<const E: usize>(f: impl Fn(usize) -> i32) -> [i32; E] {
-    std::array::from_fn(f)
+    let mut all = [0; E];
+    let mut e = 0;
+    while e < E {
+        all[e] = f(e);
+        e += 1;
+    }
+    all
 }
 
 /// The node of a step, for distances above or below the centre.
 #[inline(always)]
-pub(crate) fn step_node<const ABOVE: bool>(step: usize) -> usize {
-    NODE_STEP + if ABOVE { step } else { STEPS + step }
+pub(crate) fn step_node(above: bool, step: usize) -> usize {
+    NODE_STEP + 2 * step + usize::from(!above)
 }

@@ -1,0 +1,142 @@
+//! Which modes are worth trying for a group.
+
+use crate::lossless::group::{
+    GroupShape, MODE_FAST, MODE_GRAPHICS, MODE_PHOTO, MODE_PHOTO_LARGE, encode_coded,
+};
+use crate::lossless::plane::Planes;
+use crate::progress::PictureProgress;
+use rcodec_core::{Effort, NoProgress, Result};
+
+/// Pixels of the sample that both modes code to be compared.
+const SAMPLE_PIXELS: usize = 40_000;
+
+/// Pieces of the sample.
+const SAMPLE_BANDS: usize = 3;
+
+/// When so many of a hundred blocks came before, the whole is coded by both.
+const AGAIN_PERCENT: usize = 40;
+
+/// The modes to try, in the order of preference.
+///
+/// # Errors
+/// None that the modes themselves would not have.
+pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Result<Vec<u8>> {
+    let other = match effort.get() {
+        0..=3 => MODE_FAST,
+        4..=6 => MODE_PHOTO,
+        _ => MODE_PHOTO_LARGE,
+    };
+    let repeated = repeated_percent(planes);
+    let (photo_below, graphics_above) = match effort.get() {
+        0..=3 => (60, 60),
+        4..=6 => (20, 70),
+        _ => (5, 90),
+    };
+    if repeated >= graphics_above {
+        // Where pixels do not fit into symbols, the other one applies.
+        return Ok(first_that_applies(vec![MODE_GRAPHICS, other], planes));
+    }
+    // Samples would not show what is repeated from far away.
+    let repeats_afar = again_percent(planes) >= AGAIN_PERCENT;
+    if repeated < photo_below && !repeats_afar {
+        return Ok(vec![other]);
+    }
+    if planes.pixels() <= SAMPLE_PIXELS || repeats_afar {
+        return Ok(vec![MODE_GRAPHICS, other]);
+    }
+    let sample = sample_of(planes);
+    let progress = PictureProgress::new(&NoProgress, 0);
+    let mut sizes = [usize::MAX; 2];
+    for (size, mode) in sizes.iter_mut().zip([MODE_GRAPHICS, other]) {
+        if let Some(payload) = encode_coded(&sample, shape, mode, &mut progress.group(0))? {
+            *size = payload.len();
+        }
+    }
+    Ok(vec![if sizes[0] <= sizes[1] {
+        MODE_GRAPHICS
+    } else {
+        other
+    }])
+}
+
+/// Graphics alone, unless its symbols may be too narrow for the picture.
+fn first_that_applies(modes: Vec<u8>, planes: &Planes) -> Vec<u8> {
+    let bits = usize::from(planes.bits) * planes.channels.len();
+    if bits <= 32 {
+        modes[..1].to_vec()
+    } else {
+        modes
+    }
+}
+
+/// How many of a hundred pixels are as the one to the left or above.
+fn repeated_percent(planes: &Planes) -> usize {
+    let width = planes.width;
+    let step = planes.rows.div_ceil(256).max(1);
+    let (mut repeated, mut pixels) = (0usize, 0usize);
+    for y in (0..planes.rows).step_by(step) {
+        let from = y * width;
+        pixels += width;
+        for at in from..from + width {
+            let same = |back: usize| {
+                at >= back
+                    && planes
+                        .channels
+                        .iter()
+                        .all(|plane| plane[at] == plane[at - back])
+            };
+            repeated += usize::from(same(1) || same(width));
+        }
+    }
+    100 * repeated / pixels.max(1)
+}
+
+/// How many of a hundred blocks of 4x2 pixels that are not of one colour stood
+/// somewhere before.
+fn again_percent(planes: &Planes) -> usize {
+    let width = planes.width;
+    let mut seen = vec![0u32; 1 << 18];
+    let (mut again, mut blocks) = (0usize, 0usize);
+    for y in 1..planes.rows {
+        for x in 3..width {
+            let at = y * width + x;
+            let mut hash = 0x9e37_79b1u32;
+            let mut flat = true;
+            for plane in &planes.channels {
+                let (here, above) = (&plane[at - 3..=at], &plane[at - width - 3..=at - width]);
+                flat &= here.iter().chain(above).all(|&sample| sample == here[0]);
+                for &sample in here.iter().chain(above) {
+                    hash = (hash.rotate_left(5) ^ u32::from(sample)).wrapping_mul(0x2c1b_3c6d);
+                }
+            }
+            // One block in 16, the same wherever it stands.
+            if flat || hash >> 28 != 0 {
+                continue;
+            }
+            let check = hash | 1;
+            let slot = &mut seen[(hash.wrapping_mul(0x85eb_ca77) >> 14) as usize];
+            blocks += 1;
+            again += usize::from(*slot == check);
+            *slot = check;
+        }
+    }
+    if blocks < 64 {
+        return 0;
+    }
+    100 * again / blocks
+}
+
+/// Some rows from several places of a group.
+fn sample_of(planes: &Planes) -> Planes {
+    let rows = (SAMPLE_PIXELS / SAMPLE_BANDS / planes.width).clamp(1, planes.rows);
+    let mut sample = Planes::zeroed(planes.width, 0, planes.bits, planes.channels.len());
+    for band in 0..SAMPLE_BANDS {
+        let first = (planes.rows - rows) * (2 * band + 1) / (2 * SAMPLE_BANDS);
+        let range = first * planes.width..(first + rows) * planes.width;
+        for (to, from) in sample.channels.iter_mut().zip(&planes.channels) {
+            to.extend_from_slice(&from[range.clone()]);
+        }
+        sample.rows += rows;
+    }
+    sample
+}

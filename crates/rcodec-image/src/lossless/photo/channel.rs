@@ -1,0 +1,225 @@
+//! One channel of a group: its models and its stream.
+
+use super::contexts::Neighbourhood;
+use super::experts::ChannelExperts;
+use super::field::Field;
+use super::node::{Guides, Memories, NodeModels, Selection, memory_keys};
+use super::pipeline::{Row, Stage};
+use super::seen::SeenStage;
+use super::tree::Tree;
+use crate::progress::GroupProgress;
+use rcodec_core::Result;
+use rcodec_entropy::BitCoder;
+use rcodec_fixed::{Engine, Work};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a channel is to be coded with.
+pub(crate) struct Setup<'a, 'p> {
+    /// Samples of the group, to be coded or to be filled.
+    pub(crate) plane: &'a mut [u16],
+    pub(crate) width: usize,
+    pub(crate) rows: usize,
+    /// The largest sample of this channel and of those before it, in the
+    /// order of coding.
+    pub(crate) tops: &'a [u16],
+    pub(crate) use_seen: bool,
+    pub(crate) engine: Engine,
+    /// Where the channel's stream begins, for errors.
+    pub(crate) start: u64,
+    pub(crate) progress: GroupProgress<'p>,
+}
+
+/// A channel at work: everything it learns, and its coder.
+pub(crate) struct Channel<'a, 'p, C, const E: usize, const N: usize, const M: usize> {
+    pub(crate) coder: C,
+    setup: Setup<'a, 'p>,
+    position: usize,
+    max: i32,
+    field: Field,
+    experts: ChannelExperts<E>,
+    nodes: NodeModels<E, N, M>,
+    memories: Memories,
+    seen: Option<SeenStage<E, N, M>>,
+    /// Rows coded.
+    done: usize,
+    /// Rows of the channel before that have arrived, and those of them that
+    /// are still to be looked at.
+    arrived: usize,
+    waiting: VecDeque<Arc<Row>>,
+}
+
+impl<'a, 'p, C, const E: usize, const N: usize, const M: usize> Channel<'a, 'p, C, E, N, M> {
+    pub(crate) fn new(coder: C, setup: Setup<'a, 'p>) -> Self {
+        let position = setup.tops.len() - 1;
+        let fill: Vec<u16> = setup.tops.iter().map(|top| top.div_ceil(2)).collect();
+        let field = Field::new(setup.width, setup.rows, &fill);
+        let max = setup.tops[position];
+        Channel {
+            coder,
+            position,
+            max: i32::from(max),
+            experts: ChannelExperts::new(&field, position, max, setup.width),
+            nodes: NodeModels::new(),
+            memories: Memories::new(N),
+            seen: setup.use_seen.then(SeenStage::new),
+            field,
+            done: 0,
+            arrived: 0,
+            waiting: VecDeque::new(),
+            setup,
+        }
+    }
+}
+
+/// A row to be coded.
+struct CodeRow<'c, 'a, 'p, C, const E: usize, const N: usize, const M: usize> {
+    channel: &'c mut Channel<'a, 'p, C, E, N, M>,
+    /// What missed the channels before, one after the other.
+    before: [&'c [i32]; 2],
+    residuals: &'c mut Vec<i32>,
+}
+
+impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Work
+    for CodeRow<'_, '_, '_, C, E, N, M>
+{
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let channel = self.channel;
+        let y = channel.done;
+        channel.field.begin_row(channel.position, y);
+        channel.experts.begin_row(y);
+        for x in 0..channel.setup.width {
+            let missed = |i: usize| self.before[i].get(x).copied().unwrap_or(0);
+            let residual = channel.code_sample(x, [missed(0), missed(1)])?;
+            self.residuals.push(residual);
+        }
+        channel.field.end_row(channel.position, y);
+        let base = channel.field.row(channel.position, y);
+        channel.experts.end_row(&channel.field, base);
+        Ok(())
+    }
+}
+
+impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_, C, E, N, M> {
+    /// What the channels before are like around a sample.
+    #[inline(always)]
+    fn guides(&self, base: usize, residuals: [i32; 2]) -> Guides {
+        let mut guides = Guides {
+            residuals,
+            ..Guides::default()
+        };
+        for before in 1..=self.position.min(2) {
+            let s = &self.field.samples[base - before * self.field.plane - 1..];
+            let stride = self.field.stride;
+            let above = &self.field.samples[base - before * self.field.plane - 1 - stride..];
+            let at = before - 1;
+            guides.w[at] = i32::from(s[0]);
+            guides.here[at] = i32::from(s[1]);
+            guides.e[at] = i32::from(s[2]);
+            guides.s[at] = i32::from(s[1 + stride]);
+            guides.nw[at] = i32::from(above[0]);
+            guides.n[at] = i32::from(above[1]);
+            guides.ne[at] = i32::from(above[2]);
+        }
+        guides
+    }
+
+    /// Codes one sample and says by how much it was missed.
+    #[inline(always)]
+    fn code_sample(&mut self, x: usize, missed: [i32; 2]) -> Result<i32> {
+        let y = self.done;
+        let field = &self.field;
+        let base = field.row(self.position, y) + x;
+        let hood = Neighbourhood::at(field, base);
+        let dist = self.experts.predict(field, &hood, base, x, missed[0]);
+        let guides = self.guides(base, missed);
+        let mut selection = Selection::new::<E, N>(&dist, &hood, &guides, (x, y), self.max);
+        if N > 16 {
+            let keys = memory_keys(&hood, &guides, dist.centre);
+            self.memories.look_up(&keys, &mut selection);
+        }
+        let tree = Tree::new(&dist, self.max);
+        let slot = &mut self.setup.plane[y * self.setup.width + x];
+        let sample = i32::from(*slot);
+        let coder = &mut self.coder;
+        let mut excluded = None;
+        let mut value = None;
+        if let Some(seen) = &mut self.seen {
+            seen.select(guides.here[1] as u16, guides.here[0] as u16);
+            let (found, set) = seen.code(coder, &selection, &tree, &dist, sample)?;
+            (value, excluded) = (found, Some(set));
+        }
+        let value = match value {
+            Some(value) => value,
+            None => tree.code(
+                coder,
+                &mut self.nodes,
+                &selection,
+                excluded.as_ref(),
+                sample,
+            )?,
+        };
+        if let Some(seen) = &mut self.seen {
+            seen.update(value);
+        }
+        *slot = value as u16;
+        self.field.samples[base] = value as u16;
+        self.experts.update(&self.field, base, value, x);
+        if N > 16 {
+            self.memories.update(value);
+        }
+        Ok(value - dist.centre)
+    }
+}
+
+impl<C: BitCoder + Send, const E: usize, const N: usize, const M: usize> Stage
+    for Channel<'_, '_, C, E, N, M>
+{
+    fn accept(&mut self, row: Arc<Row>) {
+        let mut plane = self.position;
+        let mut next = Some(&row);
+        while let (Some(row), Some(before)) = (next, plane.checked_sub(1)) {
+            plane = before;
+            self.field.put_row(plane, self.arrived, &row.values);
+            next = row.before.as_ref();
+        }
+        self.arrived += 1;
+        self.waiting.push_back(row);
+    }
+
+    fn step(&mut self) -> Result<Option<Arc<Row>>> {
+        let y = self.done;
+        let rows = self.setup.rows;
+        let ready = self.position == 0 || self.arrived > y + 1 || self.arrived == rows;
+        if y == rows || !ready {
+            return Ok(None);
+        }
+        let before = self.waiting.pop_front();
+        let missed = |row: Option<&Arc<Row>>| row.map_or(Vec::new(), |row| row.residuals.clone());
+        let first = before.as_ref();
+        let missed = [
+            missed(first),
+            missed(first.and_then(|row| row.before.as_ref())),
+        ];
+        let width = self.setup.width;
+        let mut residuals = Vec::new();
+        let engine = self.setup.engine;
+        let coded = engine.run(CodeRow {
+            channel: self,
+            before: [&missed[0], &missed[1]],
+            residuals: &mut residuals,
+        });
+        coded.map_err(|e| e.offset_by(self.setup.start))?;
+        self.done += 1;
+        self.setup.progress.add(width as u64)?;
+        let values = self.setup.plane[y * width..][..width].to_vec();
+        Ok(Some(Arc::new(Row {
+            values,
+            residuals,
+            before,
+        })))
+    }
+}

@@ -1,0 +1,181 @@
+//! Secondary estimation with very many contexts.
+//!
+//! The map of `rcodec-entropy` in another layout. Points are stored as their
+//! distance from where they begin, so that a new map is zeros, which cost
+//! neither time nor memory before they are used; a row is 128 bytes and can be
+//! asked for before the prediction is there.
+
+use rcodec_core::{Budget, Reservation, Result};
+use rcodec_entropy::logistic::squash;
+use rcodec_entropy::{BitModel, CountedBit};
+
+/// Interpolation points of a context, evenly spaced over the logistic domain.
+pub(crate) const POINTS: usize = 32;
+/// Distance of two points, Q8: 31 of them make 5642, 5 beyond each end.
+const STEP_Q8: u32 = 182;
+/// Half of the whole.
+const MIDDLE_Q8: i32 = (STEP_Q8 * (POINTS as u32 - 1) / 2) as i32;
+/// How many bits a point counts as having seen at first.
+const FIRST_COUNT: u32 = 6;
+
+type Point = CountedBit<255>;
+
+/// What a prediction was really worth, in each context.
+pub(crate) struct Apm {
+    /// For each context its points, exclusive-or what they begin with; the
+    /// first row stands at `first`, where a cache line begins.
+    points: Vec<u32>,
+    first: usize,
+    mask: usize,
+    fresh: [u32; POINTS],
+    context: usize,
+    low_point: usize,
+    _reservation: Reservation,
+}
+
+impl Apm {
+    /// A map of `contexts`, a power of two, that begins as the identity.
+    pub(crate) fn new(contexts: usize, budget: &Budget) -> Result<Self> {
+        let contexts = contexts.next_power_of_two();
+        let count = (contexts + 1) * POINTS;
+        let reservation = budget.reserve_for::<u32>(count as u64)?;
+        // Zeros from the system, not written by us: pages come with use.
+        let points = vec![0u32; count];
+        let first = points.as_ptr().align_offset(4 * POINTS).min(POINTS);
+        let fresh = std::array::from_fn(|j| {
+            let x_q8 = j as i32 * STEP_Q8 as i32 - MIDDLE_Q8;
+            Point::with_p1_q16(squash(x_q8), FIRST_COUNT).to_bits()
+        });
+        Ok(Apm {
+            points,
+            first,
+            mask: contexts - 1,
+            fresh,
+            context: 0,
+            low_point: 0,
+            _reservation: reservation,
+        })
+    }
+
+    /// The number of contexts.
+    pub(crate) fn contexts(&self) -> usize {
+        self.mask + 1
+    }
+
+    #[inline(always)]
+    fn points_of(&self, context: usize) -> &[u32; POINTS] {
+        let at = self.first + (context & self.mask) * POINTS;
+        self.points[at..].first_chunk().expect("a row of padding")
+    }
+
+    #[inline(always)]
+    fn points_of_mut(&mut self, context: usize) -> &mut [u32; POINTS] {
+        let at = self.first + (context & self.mask) * POINTS;
+        self.points[at..]
+            .first_chunk_mut()
+            .expect("a row of padding")
+    }
+
+    /// The points of a new row.
+    pub(crate) fn fresh(&self) -> [Point; POINTS] {
+        self.fresh.map(Point::from_bits)
+    }
+
+    /// The points of a context; `None` if they have learned nothing.
+    pub(crate) fn row(&self, context: usize) -> Option<[Point; POINTS]> {
+        let row = self.points_of(context);
+        if row.iter().all(|&point| point == 0) {
+            return None;
+        }
+        Some(std::array::from_fn(|j| {
+            Point::from_bits(row[j] ^ self.fresh[j])
+        }))
+    }
+
+    /// Gives a context what another map had learned.
+    pub(crate) fn set_row(&mut self, context: usize, points: &[Point; POINTS]) {
+        let fresh = self.fresh;
+        *self.points_of_mut(context) = std::array::from_fn(|j| points[j].to_bits() ^ fresh[j]);
+    }
+
+    /// Chooses the context of the next bit and asks the cache for its row: an
+    /// ordinary load, whose result is to be thrown away.
+    #[inline(always)]
+    pub(crate) fn select(&mut self, context: usize) -> u32 {
+        self.context = context & self.mask;
+        let row = self.points_of(context);
+        row[0] ^ row[POINTS / 2]
+    }
+
+    /// The refined probability, in 1..=65535 of 65536, of a prediction in the
+    /// logistic domain, Q8.
+    #[inline(always)]
+    pub(crate) fn refine(&mut self, x_q8: i32) -> u32 {
+        let position = (x_q8 + MIDDLE_Q8).clamp(0, 2 * MIDDLE_Q8 - 1) as u32;
+        let low_point = (position / STEP_Q8) as usize;
+        let weight = position % STEP_Q8;
+        self.low_point = low_point;
+        let row = self.points_of(self.context);
+        let p_q22 = |j: usize| (row[j] ^ self.fresh[j]) >> 10;
+        let (low, high) = (p_q22(low_point), p_q22(low_point + 1));
+        // 22 bits times 182 stay below 2^30.
+        let p_q22 = (low * (STEP_Q8 - weight) + high * weight) / STEP_Q8;
+        (p_q22 >> 6).max(1)
+    }
+
+    /// Learns the bit that came after the last [`refine`](Self::refine).
+    #[inline(always)]
+    pub(crate) fn update(&mut self, bit: bool) {
+        let low = self.low_point;
+        let fresh = [self.fresh[low], self.fresh[low + 1]];
+        let row = self.points_of_mut(self.context);
+        for (point, fresh) in row[low..].iter_mut().zip(fresh) {
+            let mut learned = Point::from_bits(*point ^ fresh);
+            learned.update(bit);
+            *point = learned.to_bits() ^ fresh;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcodec_core::Limits;
+    use rcodec_entropy::logistic::{STRETCH_MAX_Q8, stretch};
+
+    fn apm(contexts: usize) -> Apm {
+        Apm::new(contexts, &Budget::new(Limits::default())).unwrap()
+    }
+
+    fn refine(apm: &mut Apm, x_q8: i32, context: usize) -> u32 {
+        apm.select(context);
+        apm.refine(x_q8)
+    }
+
+    #[test]
+    fn a_new_map_changes_little() {
+        let mut apm = apm(2);
+        for x_q8 in -STRETCH_MAX_Q8..=STRETCH_MAX_Q8 {
+            let refined = refine(&mut apm, x_q8, 1);
+            assert!(refined.abs_diff(squash(x_q8)) < 450, "{x_q8}: {refined}");
+        }
+        assert!((1..=65535).contains(&refine(&mut apm, i32::MIN / 2, 0)));
+        assert!((1..=65535).contains(&refine(&mut apm, i32::MAX / 2, 9)));
+    }
+
+    #[test]
+    fn a_map_learns_what_predictions_are_worth_and_hands_it_on() {
+        let mut apm = apm(4);
+        let x_q8 = stretch(39_322);
+        for i in 0..2000 {
+            refine(&mut apm, x_q8, 1);
+            apm.update(i % 10 != 0);
+        }
+        let learned = refine(&mut apm, x_q8, 1);
+        assert!(learned.abs_diff(58_982) < 1500);
+        assert!(apm.row(0).is_none());
+        let row = apm.row(1).unwrap();
+        apm.set_row(2, &row);
+        assert_eq!(refine(&mut apm, x_q8, 2), learned);
+    }
+}

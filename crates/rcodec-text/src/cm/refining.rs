@@ -1,0 +1,110 @@
+//! What comes after the first mixers: mixers of these, and what their
+//! predictions were really worth in contexts of their own.
+
+use super::apm::Apm;
+use super::class::Situation;
+use super::contexts::Tracker;
+use rcodec_core::{Budget, Result};
+use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, squash, stretch};
+
+/// Second mixers.
+pub(crate) const SECOND: usize = 2;
+/// Maps of the last stage: orders 0, 1 and 3, and with `WIDE` order 2 and the
+/// word.
+pub(crate) const MAPS: usize = 5;
+
+/// What a class asks for.
+pub(crate) struct Refining {
+    /// How quickly the second mixers learn.
+    pub(crate) rate: LearningRate,
+    /// Contexts of the hashed maps, as a power of two.
+    pub(crate) hashed_bits: u32,
+    /// Whether there are more maps, and a mixer for them.
+    pub(crate) is_wide: bool,
+}
+
+/// The last stages.
+pub(crate) struct Refiner {
+    /// Predictions of the first mixers.
+    pub(crate) hidden: Inputs<16>,
+    pub(crate) second: [Mixer<16>; SECOND],
+    pub(crate) maps: Vec<Apm>,
+    /// Mixes the refined predictions, if there are more.
+    pub(crate) last: Mixer<8>,
+    refined: Inputs<8>,
+    is_wide: bool,
+}
+
+impl Refiner {
+    pub(crate) fn new(mixers: usize, refining: &Refining, budget: &Budget) -> Result<Self> {
+        let hashed = 1 << refining.hashed_bits;
+        let sizes = [1024, 1 << 16, hashed, hashed, hashed];
+        let count = if refining.is_wide { MAPS } else { 3 };
+        let maps = sizes[..count].iter().map(|&size| Apm::new(size, budget));
+        let second = |sets| Mixer::new(sets, 65536 / mixers as i32, refining.rate);
+        Ok(Refiner {
+            hidden: Inputs::new(),
+            second: [second(256), second(2048)],
+            maps: maps.collect::<Result<_>>()?,
+            last: Mixer::new(256, 65536 / 6, LearningRate::constant(40)),
+            refined: Inputs::new(),
+            is_wide: refining.is_wide,
+        })
+    }
+
+    /// Chooses the contexts of the large maps and asks the cache for them; what is
+    /// returned is to be thrown away.
+    #[inline(always)]
+    pub(crate) fn select(&mut self, tracker: &Tracker, partial: u32) -> u32 {
+        let c1 = tracker.byte(1) as usize;
+        let row = partial as usize;
+        let mut touched = self.maps[1].select(row | c1 << 8);
+        touched ^= self.maps[2].select(tracker.last_slot(3, partial));
+        if self.is_wide {
+            touched ^= self.maps[3].select(tracker.last_slot(2, partial));
+            touched ^= self.maps[4].select(tracker.word_slot(partial));
+        }
+        touched
+    }
+
+    /// The final probability, of 65536, of what the first mixers say.
+    #[inline(always)]
+    pub(crate) fn refine(&mut self, situation: &Situation<'_>) -> u32 {
+        let match_class = situation.match_class;
+        let a = self.second[0].mix(&self.hidden, situation.partial);
+        let b = self.second[1].mix(
+            &self.hidden,
+            (match_class * 8 + situation.known) * 8 + situation.bits_known,
+        );
+        let x_q8 = (a + b) >> 1;
+        let p_q16 = squash(x_q8);
+        // Small enough to be at hand.
+        self.maps[0].select(situation.partial | match_class.min(3) << 8);
+        let [r0, r1, r3] = [0, 1, 2].map(|i| self.maps[i].refine(x_q8));
+        if !self.is_wide {
+            return (2 * p_q16 + r0 + 2 * r1 + 3 * r3 + 4) >> 3;
+        }
+        let [r2, word] = [3, 4].map(|i| self.maps[i].refine(x_q8));
+        let refined = self.refined.values_mut();
+        for (i, p_q16) in [p_q16, r0, r1, r2, r3, word].into_iter().enumerate() {
+            refined[i] = stretch(p_q16) as i16;
+        }
+        let mixed = squash(self.last.mix(&self.refined, situation.partial));
+        let mean = (2 * p_q16 + r0 + r1 + r2 + 2 * r3 + word + 4) >> 3;
+        (mixed + mean) >> 1
+    }
+
+    /// Learns the bit that came.
+    #[inline(always)]
+    pub(crate) fn update(&mut self, bit: bool) {
+        for second in &mut self.second {
+            second.update(&self.hidden, bit);
+        }
+        for map in &mut self.maps {
+            map.update(bit);
+        }
+        if self.is_wide {
+            self.last.update(&self.refined, bit);
+        }
+    }
+}

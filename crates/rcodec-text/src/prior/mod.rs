@@ -1,0 +1,183 @@
+//! Priors: what a model knows before the first byte.
+//!
+//! ```text
+//! corpus ─ train ─▶ model file: slots, weights ─ unpack ─▶ Prior ─▶ every Model
+//! ```
+//!
+//! A small text ends before a model has learned anything from it. A prior is
+//! the state of a model that has read other texts: the bit histories of those
+//! contexts that came up in many of them ([`slots`]), and what was learned of
+//! how to mix predictions ([`weights`]). Where a model meets a context for the
+//! first time, it takes the prior's slot, if there is one, in place of an empty
+//! one; so one prior serves any number of models at once, and costs nothing
+//! where the content is its own best teacher. Contexts are known by their
+//! hashes alone: a prior holds no text.
+//!
+//! A prior is a file as in `rcodec-model`, of the family `text`, without
+//! graphs: `slots` and `weights.N` for each class N are packed tensors, whose
+//! form is that of section 7.4.2 of FORMAT.md.
+
+mod numbers;
+mod signature;
+mod slots;
+pub(crate) mod train;
+mod weights;
+
+use crate::cm::Model;
+use crate::cm::class::Class;
+use crate::cm::table::PriorTable;
+use rcodec_core::{Budget, Error, Limits, ModelId, Reservation, Result};
+use rcodec_model::registry::Registry;
+use rcodec_model::{Model as ModelFile, TensorData};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The family of the model files.
+pub(crate) const FAMILY: &str = "text";
+
+/// The shipped priors: a block names one by its number, counted from 1.
+pub(crate) const SHIPPED: &[ModelId] = &[];
+
+/// The number in a block of a prior that the header names.
+pub(crate) const OWN_NUMBER: u8 = 15;
+
+/// A prior, unpacked.
+pub(crate) struct Prior {
+    id: ModelId,
+    /// What it knows of contexts.
+    pub(crate) slots: PriorTable,
+    /// For each class by number: packed weights.
+    weights: Vec<(u8, Vec<u8>)>,
+}
+
+/// A prior in use, and what was charged for it.
+#[derive(Clone)]
+pub(crate) struct InUse {
+    pub(crate) prior: Arc<Prior>,
+    _reservation: Arc<Reservation>,
+}
+
+/// The one used last. A program that encodes many small files shall not unpack
+/// the same prior for each; the content follows from the id alone.
+static UNPACKED: Mutex<Option<Arc<Prior>>> = Mutex::new(None);
+
+/// Frees what is kept for the next use.
+pub(crate) fn forget() {
+    *UNPACKED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// Number and id of the shipped prior that fits best, by its signature; `None`
+/// if there is none in reach.
+pub(crate) fn best_shipped(sample: &[u8]) -> Option<(u8, ModelId)> {
+    let mut kept = SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner);
+    let signatures = kept.get_or_insert_with(|| {
+        let registry = Registry::from_env();
+        let budget = Budget::new(Limits::default());
+        let load = |&id| signature::of_file(&registry.load(id, &budget).ok()?);
+        SHIPPED.iter().map(load).collect()
+    });
+    let costs = signatures.iter().zip((1u8..).zip(SHIPPED));
+    costs
+        .filter_map(|(signature, (number, &id))| {
+            Some((signature::cost(signature.as_ref()?, sample), number, id))
+        })
+        .min_by_key(|&(cost, ..)| cost)
+        .map(|(_, number, id)| (number, id))
+}
+
+/// The signatures of the shipped priors, those in reach.
+static SIGNATURES: Mutex<Option<Vec<Option<Vec<u8>>>>> = Mutex::new(None);
+
+impl Prior {
+    /// Memory that a prior takes, about, in bytes.
+    pub(crate) const BYTES: u64 = PriorTable::BYTES + (1 << 20);
+
+    /// The prior of that id, charged to the budget.
+    ///
+    /// # Errors
+    /// Those of [`Registry::load`], and of [`Prior::from_file`].
+    pub(crate) fn load(id: ModelId, budget: &Budget) -> Result<InUse> {
+        let reservation = Arc::new(budget.reserve(Self::BYTES)?);
+        let mut unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = unpacked.as_ref().filter(|prior| prior.id == id);
+        let prior = match kept {
+            Some(prior) => Arc::clone(prior),
+            None => {
+                // Its memory is charged above; this budget limits what the
+                // file may claim.
+                let limits = Budget::new(budget.limits().clone());
+                let file = Registry::from_env().load(id, &limits)?;
+                let prior = Arc::new(Prior::from_file(&file)?);
+                *unpacked = Some(Arc::clone(&prior));
+                prior
+            }
+        };
+        Ok(InUse {
+            prior,
+            _reservation: reservation,
+        })
+    }
+
+    /// Unpacks a model file.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a model of another family, and
+    /// [`Error::Malformed`] for one that no trainer wrote.
+    pub(crate) fn from_file(file: &ModelFile) -> Result<Prior> {
+        if file.record().family != FAMILY {
+            return Err(Error::unsupported(format!(
+                "the model {} is not a prior for text",
+                file.name()
+            )));
+        }
+        let mut slots = None;
+        let mut weights = Vec::new();
+        for tensor in file.data().tensors.iter() {
+            let TensorData::Packed(packed) = &tensor.data else {
+                return Err(unknown_part());
+            };
+            match tensor.info.name.as_str() {
+                signature::NAME => {}
+                "slots" => {
+                    let budget = Budget::new(Limits::unlimited());
+                    slots = Some(slots::unpack(packed, &budget)?.0);
+                }
+                name => {
+                    let class = name.strip_prefix("weights.").and_then(|n| n.parse().ok());
+                    weights.push((class.ok_or_else(unknown_part)?, packed.clone()));
+                }
+            }
+        }
+        Ok(Prior {
+            id: file.id(),
+            slots: slots.ok_or_else(unknown_part)?,
+            weights,
+        })
+    }
+
+    /// Gives a fresh model what the prior's model had learned, if it was of
+    /// that class.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the weights are not of that class.
+    pub(crate) fn prime<
+        const C: usize,
+        const K: usize,
+        const N: usize,
+        const M: usize,
+        const RUNS: bool,
+    >(
+        &self,
+        class: &Class<C, K, M>,
+        model: &mut Model<C, K, N, M, RUNS>,
+    ) -> Result<()> {
+        let weights = self.weights.iter().find(|(n, _)| *n == class.number);
+        match weights {
+            Some((_, packed)) => weights::unpack(class.primed_rate_q16, model.learned(), packed),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unknown_part() -> Error {
+    Error::malformed(0, "a prior of another form")
+}

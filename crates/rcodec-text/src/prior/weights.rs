@@ -1,0 +1,245 @@
+//! What a model has learned about predicting, packed: the values of histories,
+//! the weights of mixers, the corrections of the last stage.
+
+use super::numbers::{read_numbers, write_numbers};
+use crate::cm::Learned;
+use crate::cm::apm::{Apm, POINTS};
+use crate::cm::state::STATES;
+use rcodec_bitstream::Cursor;
+use rcodec_core::Result;
+use rcodec_entropy::logistic::{Mixer, squash, stretch};
+use rcodec_entropy::{AdaptiveBit, BitModel, CountedBit};
+
+/// Distance of two probabilities that are told apart: 1/16 in the logistic
+/// domain.
+const STEP_Q8: i32 = 16;
+/// Bits of a weight below its Q12 that are not kept.
+const WEIGHT_SHIFT: u32 = 5;
+/// Maps that are kept: the others have too many contexts.
+const APMS: usize = 2;
+
+/// A context of a map that has seen fewer bits at every point is not kept.
+const MIN_COUNT: u32 = 20;
+
+/// A list of numbers that is written, or read.
+trait Numbers {
+    /// Takes the next list: what was packed, or `values` themselves.
+    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>>;
+    /// Whether lists come from a file.
+    const READS: bool;
+}
+
+struct Writer(Vec<u8>);
+
+impl Numbers for Writer {
+    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>> {
+        write_numbers(&mut self.0, &values)?;
+        Ok(values)
+    }
+    const READS: bool = false;
+}
+
+struct Reader<'a>(Cursor<'a>);
+
+impl Numbers for Reader<'_> {
+    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>> {
+        read_numbers(&mut self.0, values.len())
+    }
+    const READS: bool = true;
+}
+
+/// Packs what a model has learned.
+///
+/// # Errors
+/// None but for memory.
+pub(super) fn pack<const N: usize>(learned: Learned<'_, N>) -> Result<Vec<u8>> {
+    let mut writer = Writer(Vec::new());
+    code(learned, 0, &mut writer)?;
+    Ok(writer.0)
+}
+
+/// Gives a fresh model what another has learned; its weight sets begin to
+/// learn at `primed_rate_q16`.
+///
+/// # Errors
+/// [`Error::Malformed`](rcodec_core::Error::Malformed) and
+/// [`Error::Truncated`](rcodec_core::Error::Truncated).
+pub(super) fn unpack<const N: usize>(
+    primed_rate_q16: u32,
+    learned: Learned<'_, N>,
+    packed: &[u8],
+) -> Result<()> {
+    let mut reader = Reader(Cursor::new(packed, 0));
+    code(learned, primed_rate_q16, &mut reader)?;
+    reader.0.expect_end("bytes after the weights of a prior")
+}
+
+/// Both directions: the order of the lists.
+fn code<const N: usize, L: Numbers>(
+    learned: Learned<'_, N>,
+    primed_rate_q16: u32,
+    lists: &mut L,
+) -> Result<()> {
+    let mut bits = Vec::new();
+    for map in learned.state_maps {
+        for origin in map.as_chunks_mut::<256>().0 {
+            let guesses = &STATES.guess_q16[..STATES.count];
+            bits.extend(origin.iter_mut().zip(guesses.iter().map(|&g| u32::from(g))));
+        }
+    }
+    let runs = learned.run_maps.iter_mut().flatten();
+    let trusts = learned.trusts.into_iter().flatten();
+    bits.extend(runs.chain(trusts).map(|bit| (bit, 1 << 15)));
+    code_counted(lists, bits)?;
+    code_order0(lists, learned.order0)?;
+    for mixer in learned.mixers {
+        code_mixer(lists, mixer, primed_rate_q16)?;
+    }
+    for mixer in &mut learned.refiner.second {
+        code_mixer(lists, mixer, primed_rate_q16 / 2)?;
+    }
+    for map in &mut learned.refiner.maps[..APMS] {
+        code_apm(lists, map)?;
+    }
+    Ok(())
+}
+
+/// A count as a power of two.
+fn log_of(count: u32) -> i32 {
+    (count + 1).ilog2() as i32
+}
+
+fn count_of(log: i32) -> u32 {
+    (1 << log.clamp(0, 10)) - 1
+}
+
+/// A probability as its distance from a guess, in steps.
+fn distance(p_q16: u32, guess_q16: u32) -> i32 {
+    let steps = |p| (stretch(p) + (1 << 14) + STEP_Q8 / 2) / STEP_Q8;
+    steps(p_q16) - steps(guess_q16)
+}
+
+fn moved(guess_q16: u32, steps: i32) -> u32 {
+    if steps == 0 {
+        return guess_q16;
+    }
+    squash(stretch(guess_q16) + STEP_Q8 * steps.clamp(-2000, 2000))
+}
+
+fn code_counted<L: Numbers>(lists: &mut L, bits: Vec<(&mut CountedBit<1023>, u32)>) -> Result<()> {
+    let steps = bits
+        .iter()
+        .map(|(bit, guess)| distance(bit.p1_q16(), *guess));
+    let steps = lists.list(steps.collect())?;
+    let counts = bits.iter().map(|(bit, _)| log_of(bit.count()));
+    let counts = lists.list(counts.collect())?;
+    if L::READS {
+        for ((bit, guess), (steps, count)) in bits.into_iter().zip(steps.iter().zip(counts)) {
+            // Not so sure that the content at hand could not teach it better.
+            let count = count_of(count).min(MAX_COUNT);
+            *bit = CountedBit::with_p1_q16(moved(guess, *steps), count);
+        }
+    }
+    Ok(())
+}
+
+/// The most that the count of something that a prior brings says.
+const MAX_COUNT: u32 = 255;
+
+fn code_order0<L: Numbers>(lists: &mut L, bits: &mut [AdaptiveBit<5>; 256]) -> Result<()> {
+    let steps = bits.iter().map(|bit| distance(bit.p1_q16(), 1 << 15));
+    let steps = lists.list(steps.collect())?;
+    if L::READS {
+        for (bit, steps) in bits.iter_mut().zip(steps) {
+            *bit = AdaptiveBit::with_p1_q16(moved(1 << 15, steps));
+        }
+    }
+    Ok(())
+}
+
+fn coarse(weight_q12: i16) -> i32 {
+    (i32::from(weight_q12) + (1 << (WEIGHT_SHIFT - 1))) >> WEIGHT_SHIFT
+}
+
+/// Sets that have learned enough, the mean of their weights, and how they
+/// differ from it. Sets that have not take the mean.
+fn code_mixer<const N: usize, L: Numbers>(
+    lists: &mut L,
+    mixer: &mut Mixer<N>,
+    primed_rate_q16: u32,
+) -> Result<()> {
+    // A set that never learned has the highest rate.
+    let fresh_rate = (0..mixer.sets()).map(|set| mixer.rate_q16(set)).max();
+    let fresh_rate_q16 = fresh_rate.unwrap_or(0);
+    let has_learned = |set| mixer.rate_q16(set) + fresh_rate_q16 / 16 < fresh_rate_q16;
+    let learned = (0..mixer.sets()).map(|set| i32::from(has_learned(set)));
+    let learned = lists.list(learned.collect())?;
+    let sets: Vec<usize> = (0..mixer.sets()).filter(|&set| learned[set] != 0).collect();
+    let mut mean = vec![0i64; N];
+    for &set in &sets {
+        for (mean, &weight) in mean.iter_mut().zip(mixer.weights_q12(set)) {
+            *mean += i64::from(coarse(weight));
+        }
+    }
+    let count = sets.len().max(1) as i64;
+    let mean = lists.list(mean.iter().map(|&sum| (sum / count) as i32).collect())?;
+    let mut differences = Vec::new();
+    for &set in &sets {
+        let weights = mixer.weights_q12(set).iter();
+        differences.extend(weights.zip(&mean).map(|(&w, mean)| coarse(w) - mean));
+    }
+    let differences = lists.list(differences)?;
+    if L::READS && !sets.is_empty() {
+        let whole = |coarse: i32| {
+            let weight = coarse.clamp(-1 << 16, 1 << 16) << WEIGHT_SHIFT;
+            weight.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+        };
+        let of_mean: [i16; N] = std::array::from_fn(|i| whole(mean[i]));
+        for set in 0..mixer.sets() {
+            mixer.set_weights(set, &of_mean, fresh_rate_q16);
+        }
+        for (&set, differences) in sets.iter().zip(differences.chunks_exact(N)) {
+            let weights = std::array::from_fn(|i| whole(mean[i].saturating_add(differences[i])));
+            mixer.set_weights(set, &weights, primed_rate_q16);
+        }
+    }
+    Ok(())
+}
+
+/// Contexts that have learned, and their points.
+fn code_apm<L: Numbers>(lists: &mut L, apm: &mut Apm) -> Result<()> {
+    let fresh = apm.fresh();
+    // A fresh map has none.
+    let contexts = if L::READS { 0 } else { apm.contexts() };
+    let rows: Vec<_> = (0..contexts)
+        .filter_map(|context| Some((context, apm.row(context)?)))
+        .filter(|(_, row)| row.iter().any(|point| point.count() >= MIN_COUNT))
+        .collect();
+    let mut learned = vec![0; apm.contexts()];
+    rows.iter().for_each(|&(context, _)| learned[context] = 1);
+    let learned = lists.list(learned)?;
+    let (mut steps, mut counts) = (Vec::new(), Vec::new());
+    for (bit, guess) in rows.iter().flat_map(|(_, row)| row.iter().zip(&fresh)) {
+        steps.push(distance(bit.p1_q16(), guess.p1_q16()));
+        counts.push(log_of(bit.count()));
+    }
+    let points = POINTS * learned.iter().filter(|&&learned| learned != 0).count();
+    if L::READS {
+        steps = vec![0; points];
+        counts = vec![0; points];
+    }
+    let steps = lists.list(steps)?;
+    let counts = lists.list(counts)?;
+    if L::READS {
+        let mut pairs = steps.iter().zip(counts);
+        for (context, _) in learned.iter().enumerate().filter(|&(_, &l)| l != 0) {
+            let row = std::array::from_fn(|j| {
+                let (steps, count) = pairs.next().unwrap_or((&0, 0));
+                let guess_q16 = fresh[j].p1_q16();
+                CountedBit::with_p1_q16(moved(guess_q16, *steps), count_of(count).min(MAX_COUNT))
+            });
+            apm.set_row(context, &row);
+        }
+    }
+    Ok(())
+}
