@@ -28,6 +28,7 @@
 
 mod registry;
 mod stream;
+mod target;
 
 pub use rcodec_bitstream::{ContainerReader, ContentDigest, Form, Latency, MAGIC, Summary};
 pub use rcodec_core::*;
@@ -35,3 +36,4 @@ pub use rcodec_core::*;
 pub use rcodec_zstd::train_dictionary;
 pub use registry::{CODECS, codec, codec_named, default_codec};
 pub use stream::{Decoded, Encoded, StreamDecoder, StreamEncoder, decode, encode};
+pub use target::{Target, quality_for};
