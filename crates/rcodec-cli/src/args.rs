@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use rcodec::Target;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -97,6 +98,40 @@ pub(crate) struct Outputs {
     pub(crate) remove_source: bool,
 }
 
+/// What the quality of a picture is searched for.
+#[derive(Debug, ClapArgs)]
+#[group(id = "target", multiple = false, conflicts_with = "quality")]
+pub(crate) struct TargetArgs {
+    /// Allow loss in pictures: the best in so many bytes, such as 200K
+    #[arg(long, value_name = "SIZE", value_parser = crate::limits::parse_size)]
+    pub(crate) target_bytes: Option<u64>,
+    /// Allow loss in pictures: the best in so many bits per pixel
+    #[arg(long, value_name = "BITS", value_parser = positive)]
+    pub(crate) target_bpp: Option<f64>,
+    /// Allow loss in pictures: the smallest of at least this PSNR
+    #[arg(long, value_name = "DB", value_parser = positive)]
+    pub(crate) target_psnr: Option<f64>,
+}
+
+impl TargetArgs {
+    /// The one that was given.
+    pub(crate) fn target(&self) -> Option<Target> {
+        let bytes = self.target_bytes.map(Target::Bytes);
+        let bpp = self.target_bpp.map(Target::BitsPerPixel);
+        let psnr = self.target_psnr.map(Target::Psnr);
+        bytes.or(bpp).or(psnr)
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "no number".to_string())?;
+    if number.is_finite() && number > 0.0 {
+        Ok(number)
+    } else {
+        Err("not a number above 0".into())
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct EncodeArgs {
     #[command(flatten)]
@@ -117,7 +152,7 @@ pub(crate) struct EncodeArgs {
     #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) effort: u8,
     /// Give every sample back as it was (the default)
-    #[arg(long, conflicts_with_all = ["lossy", "quality"])]
+    #[arg(long, conflicts_with_all = ["lossy", "quality", "target"])]
     pub(crate) lossless: bool,
     /// Allow loss, at the default quality
     #[arg(long)]
@@ -125,6 +160,8 @@ pub(crate) struct EncodeArgs {
     /// Allow loss, at this quality
     #[arg(short, long, value_name = "1..100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Decode pictures that are small as they are (JPEG, lossy WebP) to pixels
     #[arg(long, conflicts_with = "exact_file")]
     pub(crate) pixels: bool,

@@ -10,7 +10,7 @@ use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
     Budget, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency, Limits,
-    MediaHeader, MediaKind, Metadata, ModelId, Rate, StreamDecoder, StreamEncoder,
+    MediaHeader, MediaKind, Metadata, ModelId, NoProgress, Rate, StreamDecoder, StreamEncoder,
 };
 use rcodec_io::{ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
@@ -117,7 +117,9 @@ impl<'a> Job<'a> {
         let text_options = text_options.into_iter().collect();
         let rate = match args.quality {
             Some(quality) => Rate::Quality(f32::from(quality)),
-            None if args.lossy => Rate::Quality(f32::from(DEFAULT_QUALITY)),
+            None if args.lossy || args.target.target().is_some() => {
+                Rate::Quality(f32::from(DEFAULT_QUALITY))
+            }
             None => Rate::Lossless,
         };
         Ok(Job {
@@ -258,7 +260,7 @@ impl<'a> Job<'a> {
         let reading = Budget::new(Limits::default());
         let mut source = rcodec_io::open(reader, &plan.read, &reading)?;
         let media = source.header().clone();
-        let choice = match plan.codec {
+        let mut choice = match plan.codec {
             Some(codec) => self.as_asked(codec),
             None => self.choose(source.kind(), &media)?,
         };
@@ -269,6 +271,24 @@ impl<'a> Job<'a> {
         // Sound from a pipe may be live; a picture or a text never waits long
         // for its second block.
         let live = input.is_stdin() && media.kind() == MediaKind::Audio;
+        let mut first_units = Vec::new();
+        if let Some(target) = self
+            .args
+            .target
+            .target()
+            .filter(|_| choice.codec.info().lossy)
+        {
+            while let Some(unit) = source.next_unit()? {
+                first_units.push(unit);
+            }
+            let picture = (&media, first_units.as_slice());
+            let quality =
+                rcodec::quality_for(target, choice.codec, picture, &metadata, || EncodeContext {
+                    progress: &NoProgress,
+                    ..self.context(&choice, progress)
+                })?;
+            choice.rate = Rate::Quality(f32::from(quality));
+        }
         let context = self.context(&choice, progress);
         let latency = if live {
             Latency::Live
@@ -277,6 +297,9 @@ impl<'a> Job<'a> {
         };
         let mut encoder =
             StreamEncoder::new(choice.codec, &media, metadata, context, latency, out)?;
+        for unit in first_units {
+            encoder.write(unit)?;
+        }
         while let Some(unit) = source.next_unit()? {
             encoder.write(unit)?;
         }

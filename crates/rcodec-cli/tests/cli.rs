@@ -768,6 +768,10 @@ fn wrong_usage() {
         &["encode", "--effort", "10", "x"],
         &["encode", "--codec", "nonsense", "x"],
         &["encode", "--lossless", "--quality", "5", "x"],
+        &["encode", "--lossless", "--target-bpp", "0.5", "x"],
+        &["encode", "--quality", "5", "--target-psnr", "30", "x"],
+        &["encode", "--target-bytes", "9K", "--target-psnr", "30", "x"],
+        &["encode", "--target-psnr", "nan", "x"],
         &["encode", "--remove-source", "-"],
         &["decode", "--format", "nonsense", "x"],
         &["frobnicate"],
@@ -938,6 +942,43 @@ fn pictures_with_loss_are_small_and_alike_and_other_files_stay() {
         .args(model)
         .arg("image-lossy-example1")
         .arg(&path)
+        .assert()
+        .success();
+}
+
+#[test]
+fn a_quality_is_found_for_a_target() {
+    let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
+    let encoded = folder.path().join("photo.png.rcd");
+    let encode = |args: &[&str]| {
+        let mut command = rcodec();
+        command.args(["encode", "--force"]).args(args).arg(&path);
+        command
+    };
+    let size = || fs::metadata(&encoded).unwrap().len();
+    encode(&["--target-bytes", "6K"]).assert().success();
+    let within = size();
+    assert!((5000..=6144).contains(&within), "{within}");
+    // 384x256 pixels at half a bit each.
+    encode(&["--target-bpp", "0.5"]).assert().success();
+    assert_eq!(size(), within);
+    encode(&["--target-psnr", "30"]).assert().success();
+    let good = size();
+    encode(&["--target-psnr", "31"]).assert().success();
+    assert!(size() > good);
+    encode(&["--target-bytes", "100"])
+        .assert()
+        .code(2)
+        .stderr(contains("at quality 1"));
+    encode(&["--target-psnr", "90"])
+        .assert()
+        .code(2)
+        .stderr(contains("dB only"));
+    // What stays without loss needs no search.
+    let (_text_folder, text) = folder_with("note.txt", &prose());
+    rcodec()
+        .args(["encode", "--target-bytes", "1"])
+        .arg(&text)
         .assert()
         .success();
 }

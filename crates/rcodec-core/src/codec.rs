@@ -86,12 +86,8 @@ pub enum Rate {
     Lossless,
     /// Perceptual quality, 1–100.
     Quality(f32),
-    /// Bits per pixel.
-    TargetBpp(f32),
     /// Bits per second.
     TargetBitrate(u32),
-    /// Bytes of the whole file.
-    TargetBytes(u64),
 }
 
 /// What an encoder works with.

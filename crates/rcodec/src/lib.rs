@@ -30,6 +30,7 @@
 mod recover;
 mod registry;
 mod stream;
+mod target;
 
 #[cfg(feature = "audio")]
 pub use rcodec_audio::block_frames;
@@ -41,3 +42,4 @@ pub use rcodec_zstd::train_dictionary;
 pub use recover::{Recovery, Silence};
 pub use registry::{CODECS, codec, codec_named, default_codec};
 pub use stream::{Decoded, Encoded, StreamDecoder, StreamEncoder, decode, encode};
+pub use target::{Target, quality_for};

@@ -57,6 +57,9 @@ fn quality_step(rate: Rate) -> Result<u8> {
     Ok(step.round() as u8)
 }
 
+/// The least effort whose latents are rounded by rate and distortion.
+const LEAST_SEARCH_EFFORT: u8 = 4;
+
 /// Sizes of a picture's parts in memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
@@ -140,7 +143,10 @@ impl Codec for ImageLossy {
             Some(model) => model,
             None => choose_model(&Registry::from_env(), &context.budget)?,
         };
-        let networks = load(model, &context.budget)?;
+        let mut networks = load(model, &context.budget)?;
+        if context.effort.get() >= LEAST_SEARCH_EFFORT {
+            networks.optimise_rounding();
+        }
         Ok(Box::new(BandEncoder::new(
             header,
             params,

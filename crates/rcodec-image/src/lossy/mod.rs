@@ -53,6 +53,7 @@ mod encode;
 mod networks;
 mod params;
 mod reconstruct;
+mod rounding;
 mod samples;
 
 pub use codec::ImageLossy;

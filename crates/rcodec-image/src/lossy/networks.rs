@@ -2,7 +2,7 @@
 
 use super::{
     ESCAPE_ORDER, HYPER_FACTOR, LATENT_FACTOR, LATENT_Q, QUALITIES, SAMPLE_Q, STEPS, rgb8,
-    scale_index, step_of, symbol_of, value_of, ycocg_q13,
+    rounding::RateDistortion, scale_index, step_of, symbol_of, value_of, ycocg_q13,
 };
 use rcodec_core::{Budget, Error, Result};
 use rcodec_entropy::{AdaptiveExpGolomb, BitCoder, CostEstimator, Family, ParametricTables};
@@ -74,6 +74,8 @@ pub struct IntegerCodec {
     latents: usize,
     hyper_latents: usize,
     tables: ParametricTables,
+    /// None: to the nearest symbol.
+    rounding: Option<RateDistortion>,
 }
 
 /// What coding a picture costs and gives.
@@ -127,7 +129,14 @@ impl IntegerCodec {
             latents,
             hyper_latents,
             tables: ParametricTables::new(Family::Gaussian, 1)?,
+            rounding: None,
         })
+    }
+
+    /// Has an encoder's latents rounded so that rate and distortion together
+    /// are least, instead of to the nearest symbol.
+    pub fn optimise_rounding(&mut self) {
+        self.rounding = Some(RateDistortion::new(&self.tables));
     }
 
     /// Latents `y` and hyper latents `z` of a picture of 8-bit RGB samples
@@ -231,8 +240,11 @@ impl IntegerCodec {
                 if step_of(row, column, channel, channels) != step {
                     continue;
                 }
-                let symbol = given.map_or(0, |y| symbol_of(y[at], means[at]));
                 let scale = scale_index(scales[at]);
+                let symbol = given.map_or(0, |y| match &self.rounding {
+                    Some(rounding) => rounding.symbol(y[at], means[at], scale),
+                    None => symbol_of(y[at], means[at]),
+                });
                 let symbol = self.tables.code(coder, &mut escape, scale, 0, symbol)?;
                 *value = value_of(symbol, means[at]);
             }
