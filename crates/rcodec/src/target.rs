@@ -110,11 +110,8 @@ fn psnr(image: &ImageHeader, units: &[Media], file: &[u8]) -> Result<f64> {
         decoded.push(unit);
     }
     let channels = image.color.channels();
-    let colours = if channels % 2 == 0 {
-        channels - 1
-    } else {
-        channels
-    };
+    let has_alpha = channels.is_multiple_of(2);
+    let colours = channels - usize::from(has_alpha);
     let pairs = samples(units).zip(samples(&decoded)).enumerate();
     let colours = pairs.filter(|(i, _)| i % channels < colours);
     let (mut squares, mut count) = (0u64, 0u64);
