@@ -142,7 +142,7 @@ fn long_sound() -> Vec<i32> {
 
 #[test]
 fn raw_sound_and_other_containers_come_back() {
-    let odd: Vec<u8> = (0..30_001u32).map(|i| (i * i >> 7) as u8).collect();
+    let odd: Vec<u8> = (0..30_001u32).map(|i| ((i * i) >> 7) as u8).collect();
     for spec in [
         "48000,2,s16le",
         "8000,1,u8",
