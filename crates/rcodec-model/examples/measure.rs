@@ -63,7 +63,7 @@ fn raw_bytes(tensors: &Tensors) -> Vec<u8> {
             TensorData::I8(values) => raw.extend(values.iter().map(|&v| v as u8)),
             TensorData::I16(values) => raw.extend(values.iter().flat_map(|v| v.to_le_bytes())),
             TensorData::I32(values) => raw.extend(values.iter().flat_map(|v| v.to_le_bytes())),
-            TensorData::U8(values) => raw.extend(values),
+            TensorData::U8(values) | TensorData::Packed(values) => raw.extend(values),
             TensorData::Cdf(values) => raw.extend(values.iter().flat_map(|v| v.to_le_bytes())),
         }
     }
