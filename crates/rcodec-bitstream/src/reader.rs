@@ -380,8 +380,8 @@ impl<R: BufRead> ContainerReader<R> {
 
 impl<R: BufRead + Seek> ContainerReader<R> {
     /// Steps over data blocks of the block form without reading them; of each,
-    /// only the head is read and checked. Gives back how many there were, at
-    /// most `count`.
+    /// only the head is read and checked (the first one has been read when the
+    /// stream was opened). Gives back how many there were, at most `count`.
     ///
     /// # Errors
     /// As [`BlockSource::next_block`], for the heads.
