@@ -1,7 +1,7 @@
 //! Measures the codec on files: payload bytes, bits per byte, and CPU time of
 //! one core each way; every file is decoded and compared.
 //!
-//! `cargo run --release -p rcodec-text --example measure -- [-e EFFORT] [-n] [NAME=VALUE…] FILE…`
+//! `cargo run --release -p rcodec-text --example measure_text -- [-e EFFORT] [-n] [NAME=VALUE…] FILE…`
 //!
 //! `-n` skips decoding, `-p FILE` begins with that prior (its folder has to be
 //! among those of `RCODEC_MODELS`).

@@ -2,7 +2,7 @@
 //! prints sizes and speeds (megapixels per second of processor time):
 //!
 //! ```text
-//! cargo run --release -p rcodec-image --example measure -- [-e EFFORT] [-n] FILE...
+//! cargo run --release -p rcodec-image --example measure_image -- [-e EFFORT] [-n] FILE...
 //! ```
 //!
 //! `-n` leaves the decoding out.
