@@ -18,9 +18,10 @@ use std::sync::{Mutex, PoisonError};
 /// The environment variable with folders of models, separated as in `PATH`.
 pub const VARIABLE: &str = "RCODEC_MODELS";
 
-/// The released models: files as they are in `models/`.
+/// The released models: files as they are in `models/`. A static, so that a
+/// program holds them once.
 #[cfg(feature = "embedded")]
-pub const EMBEDDED: &[&[u8]] = &[
+pub static EMBEDDED: &[&[u8]] = &[
     include_bytes!("../../../models/image-lossy-example.rcm"),
     include_bytes!("../../../models/text-code.rcm"),
     include_bytes!("../../../models/text-data.rcm"),
@@ -28,7 +29,7 @@ pub const EMBEDDED: &[&[u8]] = &[
 ];
 /// Without the feature `embedded` there are none.
 #[cfg(not(feature = "embedded"))]
-pub const EMBEDDED: &[&[u8]] = &[];
+pub static EMBEDDED: &[&[u8]] = &[];
 
 /// The most files of a folder that are looked at.
 const MAX_FILES: usize = 4096;
