@@ -171,21 +171,17 @@ impl<R: BufRead> ContainerReader<R> {
             metadata_memory.push(metadata::parse(list, at, &budget, &mut metadata)?);
         }
         let payload_at = cursor.at() as usize;
+        let compact = Compact {
+            file,
+            payload_at,
+            check,
+            given: false,
+            _memory: memory,
+        };
         Ok(ContainerReader {
-            src,
-            budget,
-            header,
             metadata,
-            tail: Metadata::default(),
             metadata_memory,
-            state: State::Compact(Compact {
-                file,
-                payload_at,
-                check,
-                given: false,
-                _memory: memory,
-            }),
-            data_blocks: 0,
+            ..Self::behind_header(src, budget, header, State::Compact(compact))
         })
     }
 
@@ -197,21 +193,13 @@ impl<R: BufRead> ContainerReader<R> {
         }
         let mut file_hash = Box::new(Xxh3::new());
         file_hash.update(start);
-        Ok(ContainerReader {
-            src,
-            budget,
-            header,
-            metadata: Metadata::default(),
-            tail: Metadata::default(),
-            metadata_memory: Vec::new(),
-            state: State::Open(Open {
-                file_hash,
-                body_len: 0,
-                ahead: Vec::new(),
-                ended: false,
-            }),
-            data_blocks: 0,
-        })
+        let open = Open {
+            file_hash,
+            body_len: 0,
+            ahead: Vec::new(),
+            ended: false,
+        };
+        Ok(Self::behind_header(src, budget, header, State::Open(open)))
     }
 
     fn open_blocks(mut src: Source<R>, lead_byte: u8, budget: Budget) -> Result<Self> {
@@ -226,26 +214,37 @@ impl<R: BufRead> ContainerReader<R> {
             return Err(Error::malformed(first.at, "metadata inside a header block"));
         }
         cursor.expect_end("bytes behind the header's fields")?;
-        let mut reader = ContainerReader {
-            src,
-            budget,
-            header,
-            metadata: Metadata::default(),
-            tail: Metadata::default(),
-            metadata_memory: Vec::new(),
-            state: State::Blocks {
-                number: FIRST_BLOCK + 1,
-                pending: None,
-                end: None,
-            },
-            data_blocks: 0,
+        let state = State::Blocks {
+            number: FIRST_BLOCK + 1,
+            pending: None,
+            end: None,
         };
+        let mut reader = Self::behind_header(src, budget, header, state);
         let pending = reader.next_raw()?;
         if let State::Blocks { pending: slot, .. } = &mut reader.state {
             *slot = pending;
         }
         reader.metadata = std::mem::take(&mut reader.tail);
         Ok(reader)
+    }
+
+    /// A reader that knows the header and nothing else.
+    fn behind_header(
+        src: Source<R>,
+        budget: Budget,
+        header: StreamHeader,
+        state: State,
+    ) -> ContainerReader<R> {
+        ContainerReader {
+            src,
+            budget,
+            header,
+            metadata: Metadata::default(),
+            tail: Metadata::default(),
+            metadata_memory: Vec::new(),
+            state,
+            data_blocks: 0,
+        }
     }
 
     /// The stream's header.

@@ -34,14 +34,13 @@ pub struct Salvaged {
     pub metadata: Metadata,
     /// The metadata behind the samples, as far as it is left.
     pub tail: Metadata,
-    /// Data blocks, and the gaps between them. Behind the last block of a
-    /// stream without an end nothing is known to be missing.
+    /// Data blocks, and the gaps between them. Lost metadata blocks cannot be
+    /// told from data: they may be part of a gap before the first intact block.
+    /// Behind the last block of a stream without an end nothing is known to be
+    /// missing.
     pub pieces: Vec<Piece>,
     /// The number of samples, if the end of the stream is left.
     pub samples: Option<u64>,
-    /// Metadata blocks among the lost ones cannot be told from data; those
-    /// before the first intact data block are the first piece, if any.
-    pub lost_before_data: u64,
     _memory: Vec<Reservation>,
 }
 
@@ -126,7 +125,6 @@ pub fn salvage(file: &[u8], budget: &Budget) -> Result<Salvaged> {
         tail: Metadata::default(),
         pieces: Vec::new(),
         samples: None,
-        lost_before_data: 0,
         _memory: Vec::new(),
     };
     salvaged.gather(file, first.payload.end + 8, lead_byte, budget)?;
@@ -162,9 +160,6 @@ impl Salvaged {
             if lost > 0 {
                 let at = damage_at.unwrap_or(at) as u64;
                 self.pieces.push(Piece::Lost { blocks: lost, at });
-                if !any_data {
-                    self.lost_before_data = lost;
-                }
             }
             damage_at = None;
             next_number = found.number.saturating_add(1);

@@ -225,10 +225,10 @@ pub(crate) struct DecodeArgs {
     #[command(flatten)]
     pub(crate) outputs: Outputs,
     /// Sound: begin at this time, as [[H:]M:]S[.fraction]
-    #[arg(long, value_name = "TIME", value_parser = crate::range::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = crate::range::parse_time, conflicts_with = "remove_source")]
     pub(crate) from: Option<crate::range::Time>,
     /// Sound: end before this time
-    #[arg(long, value_name = "TIME", value_parser = crate::range::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = crate::range::parse_time, conflicts_with = "remove_source")]
     pub(crate) to: Option<crate::range::Time>,
     /// Sound: go on behind damaged blocks; silence stands for them, and
     /// standard error says where

@@ -771,6 +771,10 @@ fn wrong_usage() {
         &["encode", "--codec", "nonsense", "x"],
         &["encode", "--lossless", "--quality", "5", "x"],
         &["encode", "--lossless", "--target-bpp", "0.5", "x"],
+        // A part is no reason to remove the whole.
+        &["decode", "--from", "1", "--remove-source", "x"],
+        &["decode", "--to", "1", "--remove-source", "x"],
+        &["decode", "--recover", "--remove-source", "x"],
         &["encode", "--quality", "5", "--target-psnr", "30", "x"],
         &["encode", "--target-bytes", "9K", "--target-psnr", "30", "x"],
         &["encode", "--target-psnr", "nan", "x"],
