@@ -217,7 +217,7 @@ impl Overlap {
             .map(|i| {
                 // sin(pi/2 sin^2(pi (n + 1/2) / 2v)), n = v/2 + i.
                 let n = (half + i) as u64;
-                let (_, sin) = Turn::ratio(2 * n + 1, 8 * half.max(1) as u64).cos_sin_q30();
+                let (_, sin) = Turn::ratio(2 * n + 1, 16 * half.max(1) as u64).cos_sin_q30();
                 let square_q30 = (sin * sin) >> 30;
                 let (low, high) = Turn::of_quarter(square_q30).cos_sin_q30();
                 (high, low)
@@ -316,6 +316,16 @@ mod tests {
             overlap.unfold(&mut y, *at);
         }
         assert!(x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 8));
+    }
+
+    #[test]
+    fn windows_rise_from_nothing_to_one() {
+        let overlap = Overlap::new(256);
+        let (cos, sin) = overlap.rotations[127];
+        assert!(sin < 1 << 16 && cos > (1 << 30) - 16);
+        let (cos, sin) = overlap.rotations[0];
+        assert!((cos - sin).abs() < 1 << 24);
+        assert!(overlap.rotations.windows(2).all(|w| w[0].1 > w[1].1));
     }
 
     #[test]
