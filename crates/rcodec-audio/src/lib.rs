@@ -8,3 +8,4 @@ mod lossless;
 pub mod lossy;
 
 pub use lossless::{AudioLossless, block_frames};
+pub use lossy::AudioLossy;

@@ -11,7 +11,7 @@ use super::trig::Turn;
 use super::tuning::Tuning;
 
 /// Analyses the signal of one or two channels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Analysis {
     /// By channel: the signal from half a frame before the frame to be coded
     /// next, full scale 2^20.

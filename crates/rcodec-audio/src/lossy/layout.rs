@@ -10,7 +10,7 @@ const TOP_HZ: u64 = 20_000;
 const MIN_BAND: usize = 4;
 
 /// The bands of blocks of one length.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bands {
     /// Where bands begin, and where the last one ends.
     pub(crate) edges: Vec<usize>,
@@ -88,7 +88,7 @@ impl Bands {
 }
 
 /// Everything that follows from the sample rate and the length of frames.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// Samples of a frame.
     pub(crate) frame: usize,

@@ -8,11 +8,15 @@
 //! ```
 
 mod analysis;
+mod codec;
+mod control;
 mod frame;
 mod layout;
 mod models;
+mod packet;
 mod params;
 mod reconstruct;
+mod samples;
 mod spectrum;
 mod step;
 mod stream;
@@ -22,3 +26,6 @@ mod trig;
 mod tuning;
 
 pub mod experiment;
+
+pub use codec::AudioLossy;
+pub use packet::{PacketDecoder, PacketEncoder, PacketOptions};

@@ -37,9 +37,9 @@ impl Params {
                 rise: 1000,
             },
             fill: Fill {
-                low_q6: 8,
-                high_q6: 20,
-                shrink_q6: [2, 2],
+                low_q6: 0,
+                high_q6: 12,
+                shrink_q6: [0, 0],
             },
         }
     }

@@ -16,6 +16,11 @@ impl Noise {
         Noise(1)
     }
 
+    /// A coin.
+    pub(crate) fn sign(&mut self) -> bool {
+        self.next() < 0
+    }
+
     /// The next number, within ±2^15.
     #[inline(always)]
     fn next(&mut self) -> i64 {

@@ -44,21 +44,45 @@ impl FrameDecoder {
         }
     }
 
-    /// Decodes a frame; gives the samples of each channel from half a frame
-    /// before its begin to its middle, full scale 2^20.
-    pub(crate) fn decode<C: BitCoder>(&mut self, coder: &mut C) -> Result<Vec<Vec<i64>>> {
-        let mut out = Vec::new();
-        for (frames, synthesis) in &mut self.elements {
+    /// Decodes what a frame says.
+    pub(crate) fn parse<C: BitCoder>(&mut self, coder: &mut C) -> Result<Vec<Frame>> {
+        let mut parsed = Vec::new();
+        for (frames, _) in &mut self.elements {
             let mut frame = Frame::default();
             frames.code(coder, &mut frame, &self.layout, &self.params, |_, _| {})?;
-            out.extend(synthesis.push(&frame, &self.layout, &self.params, &mut self.transforms));
+            parsed.push(frame);
         }
-        Ok(out)
+        Ok(parsed)
+    }
+
+    /// The samples of each channel from half a frame before the frame's begin
+    /// to its middle, full scale 2^20.
+    pub(crate) fn synthesise(&mut self, frames: &[Frame]) -> Vec<Vec<i64>> {
+        let mut out = Vec::new();
+        for ((_, synthesis), frame) in self.elements.iter_mut().zip(frames) {
+            out.extend(synthesis.push(frame, &self.layout, &self.params, &mut self.transforms));
+        }
+        out
+    }
+
+    /// Samples in place of a lost frame.
+    pub(crate) fn conceal(&mut self) -> Vec<Vec<i64>> {
+        let mut out = Vec::new();
+        for (_, synthesis) in &mut self.elements {
+            out.extend(synthesis.conceal(&self.layout, &mut self.transforms));
+        }
+        out
+    }
+
+    /// Decodes a frame; gives its samples.
+    pub(crate) fn decode<C: BitCoder>(&mut self, coder: &mut C) -> Result<Vec<Vec<i64>>> {
+        let frames = self.parse(coder)?;
+        Ok(self.synthesise(&frames))
     }
 }
 
 /// Encodes frames of all channels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FrameEncoder {
     pub(crate) params: Params,
     pub(crate) tuning: Tuning,

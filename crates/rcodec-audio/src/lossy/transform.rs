@@ -74,7 +74,7 @@ fn root(numerator: u64, denominator: u64, q: u32) -> Complex {
 }
 
 /// The DCT of type IV of one length, `2^a 3^b 5^c`, a multiple of 4.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dct4 {
     /// The block's length.
     size: usize,
@@ -201,7 +201,7 @@ fn butterfly(
 }
 
 /// The rotations around a boundary, for one length of overlap.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Overlap {
     /// Cosine and sine for the samples at a distance of 0, 1, … from the
     /// boundary, Q30: the window of Vorbis or a sine, its upper and lower

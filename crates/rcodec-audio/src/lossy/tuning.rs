@@ -24,14 +24,14 @@ pub(crate) struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Tuning {
-            round_first: 0.38,
-            round: 0.44,
+            round_first: 0.46,
+            round: 0.5,
             angle_bits: 4.0,
             forward_fall: 2.0,
-            echo_from: 8.0,
-            echo_weight: 1.0,
+            echo_from: 4.0,
+            echo_weight: 2.0,
             block_bits: 4.0,
-            band_bits: 2.0,
+            band_bits: 0.0,
             level_bits: 1.0,
         }
     }
