@@ -5,7 +5,8 @@ use crate::exit::{Failure, Outcome};
 use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
 use crate::limits::{add_prior, load_dictionary};
 use crate::live;
-use crate::output::{PendingFile, Target, check_stdout, several};
+use crate::output::{Target, Targets, check_stdout, several};
+use crate::pending::{PendingFile, remove_source};
 use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
@@ -14,7 +15,6 @@ use rcodec::{
 };
 use rcodec_io::{ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
-use std::fs;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,10 +27,13 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<Outcome, Failure> {
     args.outputs.check(&args.inputs.inputs)?;
     let job = Job::new(args)?;
     let several = several(&args.inputs.inputs);
-    Ok(for_each(&args.inputs, Select::NotOurs, |input| {
+    let targets = Targets::default();
+    let at_once = args.outputs.at_once();
+    Ok(for_each(&args.inputs, Select::NotOurs, at_once, |input| {
         let target = args
             .outputs
             .target(input, several, |p| Ok(with_extension(p)))?;
+        targets.claim(&target)?;
         job.encode_file(input, &target)
     }))
 }
@@ -234,7 +237,7 @@ impl<'a> Job<'a> {
         }
         pending.commit(attributes.as_ref())?;
         if self.args.outputs.remove_source {
-            fs::remove_file(&input.path)?;
+            remove_source(&input.path, attributes.as_ref())?;
         }
         Ok(done)
     }

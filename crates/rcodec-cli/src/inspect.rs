@@ -2,7 +2,7 @@
 
 use crate::args::{InfoArgs, ListArgs};
 use crate::exit::{Failure, Outcome};
-use crate::inputs::{Input, Select, for_each};
+use crate::inputs::{AtOnce, Input, Select, for_each};
 use crate::progress::FileProgress;
 use crate::report::grouped;
 use rcodec::{
@@ -11,7 +11,7 @@ use rcodec::{
 use serde_json::{Value, json};
 
 pub(crate) fn info(args: &InfoArgs) -> Result<Outcome, Failure> {
-    Ok(for_each(&args.inputs, Select::Ours, |input| {
+    Ok(for_each(&args.inputs, Select::Ours, AtOnce::One, |input| {
         let info = file_info(input)?;
         if args.inputs.json {
             println!("{info}");
