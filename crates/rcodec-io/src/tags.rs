@@ -187,7 +187,9 @@ fn cue_point(chapter: &Chapter, rate: u32) -> String {
     let (seconds, nanoseconds) = chapter.start_time.parts();
     let rate = u64::from(rate);
     let seconds = u64::try_from(seconds).unwrap_or(0);
-    let frame = seconds.saturating_mul(rate) + u64::from(nanoseconds) * rate / 1_000_000_000;
+    // Times are cut to whole nanoseconds; the nearest frame is the one meant.
+    let within = (u64::from(nanoseconds) * rate + 500_000_000) / 1_000_000_000;
+    let frame = seconds.saturating_mul(rate).saturating_add(within);
     let title = chapter.tags.iter().find_map(|tag| match &tag.std {
         Some(StandardTag::ChapterTitle(text) | StandardTag::TrackTitle(text)) => Some(text),
         _ => None,

@@ -291,7 +291,8 @@ fn cue_sheet(frames: &[u64], end: u64) -> (u8, Vec<u8>) {
 
 #[test]
 fn tags_covers_and_cue_points_are_carried_over() {
-    let samples = noise(2000, 16);
+    // Cue points of a CD stand at multiples of 588 frames.
+    let samples = noise(3 * 588, 16);
     let blocks = [
         comments(&[
             "TITLE=Ein Titel",
@@ -301,7 +302,7 @@ fn tags_covers_and_cue_points_are_carried_over() {
             "MOOD=calm",
         ]),
         front_cover(b"not really a PNG"),
-        cue_sheet(&[0, 588], 2000),
+        cue_sheet(&[0, 588], 3 * 588),
     ];
     let file = with_blocks(&flac(&samples, 1, 16), &blocks);
     let content = read_with(&file, &TRANSCODE);
