@@ -195,8 +195,8 @@ fn wavs_with_odd_headers_come_back_byte_for_byte() {
         let report = command.output().unwrap();
         assert!(report.status.success(), "{what}");
         let report = String::from_utf8_lossy(&report.stdout).into_owned();
-        // Only what has no samples is not taken for sound.
-        let sound = !what.contains("header") && what != "length 0";
+        // Lengths need not be true for the samples to be found.
+        let sound = !what.contains("header");
         assert_eq!(report.contains("audio-lossless"), sound, "{what}: {report}");
         fs::remove_file(&path).unwrap();
         rcodec().arg("decode").arg(&coded).assert().success();

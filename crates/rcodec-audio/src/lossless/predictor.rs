@@ -1,8 +1,8 @@
-//! The prediction of one channel: least squares, a cascade of NLMS filters,
-//! their mixer, and the bias stage.
+//! The prediction of one channel: least squares, a cascade of NLMS filters and
+//! their mixers.
 //!
 //! ```text
-//! own past, reference channel ─▶ least squares ─▶ first mixer ─┬───────▶ + ─▶ bias ─▶ prediction
+//! own past, reference channel ─▶ least squares ─▶ first mixer ─┬───────▶ + ─▶ prediction
 //!                     └─▶ others ─▶ differences ─┘└───────┐ │         │
 //!                                 what is left ─▶ NLMS cascade ─▶ mixer
 //! ```
@@ -12,7 +12,7 @@
 use super::least_squares::LeastSquares;
 use super::nlms::Nlms;
 use super::preset::{Preset, RegressionShape};
-use super::stages::{Bias, FRACTION_BITS, MAX_STAGES, StageMixer};
+use super::stages::{FRACTION_BITS, MAX_STAGES, StageMixer};
 
 /// Zeros before and behind the samples of a plane, so that filters may look
 /// over its ends.
@@ -77,9 +77,9 @@ const ESTIMATED_OTHERS: usize = 3;
 pub(crate) struct Prediction {
     /// The final prediction.
     pub(crate) value_q8: i64,
-    /// The final prediction, the regressions together, these and the cascade
-    /// without bias, single other regressions, and the regressions with one
-    /// and with two filters of the cascade.
+    /// The final prediction, the regressions together, these with three
+    /// filters of the cascade, single other regressions, and the regressions
+    /// with one and with two filters.
     pub(crate) estimates_q8: [i64; ESTIMATES],
 }
 
@@ -137,19 +137,13 @@ pub(crate) struct Predictor {
     first_mixer: StageMixer,
     /// Mixes the cascade, and the regressions once more.
     mixer: StageMixer,
-    bias: Bias,
     /// History units are samples divided by 2^`history_shift`.
     history_shift: i32,
     /// Prediction of the first regression.
     regression_q8: i64,
     /// That of all regressions.
     base_q8: i64,
-    /// With the cascade, without bias.
-    mixed_q8: i64,
     stage_q8: [i64; MAX_STAGES],
-    last_value: i64,
-    last_errors_q8: [i64; 2],
-    value_before: i64,
 }
 
 /// `value << shift`, or `>> -shift` with rounding.
@@ -183,15 +177,10 @@ impl Predictor {
                 preset.other_regressions.len(),
                 preset.mixer_rate_q16,
             ),
-            bias: Bias::new(),
             history_shift,
             regression_q8: 0,
             base_q8: 0,
-            mixed_q8: 0,
             stage_q8: [0; MAX_STAGES],
-            last_value: 0,
-            last_errors_q8: [0; 2],
-            value_before: 0,
         }
     }
 
@@ -229,16 +218,16 @@ impl Predictor {
             }
         }
         let mixed = self.base_q8 + self.mixer.mix(&self.stage_q8);
-        self.mixed_q8 = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
-        let value_q8 = self.mixed_q8 + self.bias.get_q8(self.bias_context(self.mixed_q8));
+        let value_q8 = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
         let one_filter_q8 = self.base_q8 + self.stage_q8[0];
         let two_filters_q8 = one_filter_q8 + if filters > 1 { self.stage_q8[1] } else { 0 };
+        let three_filters_q8 = two_filters_q8 + if filters > 2 { self.stage_q8[2] } else { 0 };
         Prediction {
             value_q8,
             estimates_q8: [
                 value_q8,
                 self.base_q8,
-                self.mixed_q8,
+                three_filters_q8,
                 others_q8[0],
                 others_q8[1],
                 others_q8[2],
@@ -248,24 +237,10 @@ impl Predictor {
         }
     }
 
-    #[inline(always)]
-    fn bias_context(&self, mixed_q8: i64) -> usize {
-        let last_q8 = self.last_value << FRACTION_BITS;
-        let line_q8 = (2 * self.last_value - self.value_before) << FRACTION_BITS;
-        let [error, error_before] = self.last_errors_q8;
-        usize::from(error > 0)
-            | usize::from(error_before > 0) << 1
-            | usize::from(last_q8 > mixed_q8) << 2
-            | usize::from(line_q8 > mixed_q8) << 3
-            | usize::from(error.abs() > 32 << FRACTION_BITS) << 4
-    }
-
     /// Learns the sample that was predicted.
     #[inline(always)]
     pub(crate) fn update(&mut self, sample: i32) {
-        let value = i64::from(sample);
-        let value_q8 = value << FRACTION_BITS;
-        self.bias.update(value_q8 - self.mixed_q8);
+        let value_q8 = i64::from(sample) << FRACTION_BITS;
         if !self.other_regressions.is_empty() {
             self.first_mixer.update(value_q8 - self.regression_q8);
         }
@@ -283,8 +258,5 @@ impl Predictor {
             filter.update(scale(error_q8, -self.history_shift), history);
             target_q8 -= (self.stage_q8[i] * self.mixer.weight_q16(i)) >> 16;
         }
-        self.value_before = self.last_value;
-        self.last_value = value;
-        self.last_errors_q8 = [value_q8 - self.mixed_q8, self.last_errors_q8[0]];
     }
 }

@@ -103,7 +103,7 @@ impl Preset {
                 Mixing::Wide,
             ),
             5 => (
-                regression(8, 0.9995, [32, 32, 23]),
+                regression(16, 0.9995, [32, 32, 23]),
                 vec![
                     regression(8, 0.998, [20, 16, 7]),
                     regression(8, 0.99, [12, 8, 3]),
