@@ -168,6 +168,10 @@ pub(crate) struct EncodeArgs {
     /// Decode sound that is small as it is (FLAC, MP3, Ogg, AAC) to samples
     #[arg(long, conflicts_with = "exact_file")]
     pub(crate) transcode: bool,
+    /// Sound: measure its loudness (EBU R128, ReplayGain) and keep it; `rcodec
+    /// info` shows it
+    #[arg(long)]
+    pub(crate) loudness: bool,
     /// Take the input as sound without a header: RATE,CHANNELS,FORMAT, such as
     /// 48000,2,s16le (s8, u8; s16, s24, s32, f32 with le or be)
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["exact_file", "transcode", "pixels"], value_parser = parse_raw)]

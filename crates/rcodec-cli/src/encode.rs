@@ -11,9 +11,10 @@ use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
     Budget, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency, Limits,
-    MediaHeader, MediaKind, Metadata, ModelId, NoProgress, Rate, StreamDecoder, StreamEncoder,
+    Media, MediaHeader, MediaKind, Metadata, MetadataKey, ModelId, NoProgress, Rate, StreamDecoder,
+    StreamEncoder,
 };
-use rcodec_io::{ReadOptions, SourceKind};
+use rcodec_io::{LoudnessMeter, ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -300,15 +301,24 @@ impl<'a> Job<'a> {
         };
         let mut encoder =
             StreamEncoder::new(choice.codec, &media, metadata, context, latency, out)?;
+        let mut loudness = match &media {
+            MediaHeader::Audio(audio) if self.args.loudness => LoudnessMeter::new(audio),
+            _ => None,
+        };
         for unit in first_units {
+            measure(&mut loudness, &unit);
             encoder.write(unit)?;
         }
         while let Some(unit) = source.next_unit()? {
+            measure(&mut loudness, &unit);
             encoder.write(unit)?;
         }
         let mut tail = source.tail_metadata().clone();
         if self.args.strip {
             rcodec_io::strip(&mut tail);
+        }
+        if let Some(loudness) = loudness {
+            tail.push(MetadataKey::LOUDNESS, loudness.finish());
         }
         let encoded = encoder.finish(&tail)?;
         Ok(Done {
@@ -432,5 +442,12 @@ impl<'a> Job<'a> {
         check().map(drop).map_err(|error| {
             Failure::from(error).about("the result does not decode to the source; nothing written")
         })
+    }
+}
+
+/// Shows a unit of sound to the meter, if there is one.
+fn measure(loudness: &mut Option<LoudnessMeter>, unit: &Media) {
+    if let (Some(meter), Media::Audio(block)) = (loudness, unit) {
+        meter.add(&block.samples);
     }
 }
