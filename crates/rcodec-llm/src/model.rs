@@ -226,7 +226,7 @@ fn id_of(config: &Config, vocabulary: &Vocabulary, tensors: &blake3::Hash) -> Mo
             high,
             original_positions,
         } => {
-            [factor, low, high].map(add_number);
+            [factor, low, high].into_iter().for_each(add_number);
             add(u64::from(original_positions));
             add(2);
         }
