@@ -36,6 +36,8 @@ use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info, MediaHeader,
     MediaKind, Result, StreamHeader,
 };
+#[doc(inline)]
+pub use rcodec_llm::registry::add_folder as add_language_model;
 
 /// Context mixing for any bytes, best for text and structured data.
 ///
@@ -58,7 +60,7 @@ use rcodec_core::{
 /// shipped prior that fits a sample of it, or with none.
 ///
 /// If [`EncodeContext::model`] is the id of a language model that this process
-/// has loaded ([`rcodec_llm::registry`]), what it foretells takes part in the
+/// has loaded ([`add_language_model`]), what it foretells takes part in the
 /// mixing, whatever the effort. Decoding needs the same model, loaded, and runs
 /// it for as many tokens.
 #[derive(Clone, Copy, Debug, Default)]

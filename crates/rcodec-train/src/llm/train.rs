@@ -149,9 +149,8 @@ impl<B: Kernels> Run<B> {
         if !norm.is_finite() {
             return Err(Error::parameter("training diverged"));
         }
-        let shape = (part / WARM_UP).min(1.0)
-            * 0.5
-            * (1.0 + (std::f64::consts::PI * part.min(1.0)).cos());
+        let shape =
+            (part / WARM_UP).min(1.0) * 0.5 * (1.0 + (std::f64::consts::PI * part.min(1.0)).cos());
         let rate = self.options.rate * shape.max(0.01) as f32;
         let count = step as i32 + 1;
         let adam_step = AdamStep {
