@@ -28,7 +28,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A new hypothesis has at least one in so many parts of the weight.
-const WORTH: u64 = 16;
+const WORTH: u64 = 64;
 /// One with less than one in so many parts is dropped.
 const LEAST: u64 = 1 << 10;
 /// The most hypotheses at once.
