@@ -141,8 +141,10 @@ pub(crate) struct EncodeArgs {
     /// The codec (see `rcodec codecs`) [default: by content]
     #[arg(long, value_name = "NAME")]
     pub(crate) codec: Option<String>,
-    /// The learned model (see `rcodec models`) [default: the codec's choice]
-    #[arg(long, value_name = "NAME")]
+    /// The learned model (see `rcodec models`), or for text the folder of a
+    /// language model in the layout of Hugging Face; decoding needs that folder,
+    /// too [default: the codec's choice]
+    #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<String>,
     /// A prior for text, made by `rcodec-train prior`; decoding needs it, too
     /// [default: the shipped one that fits]
@@ -220,6 +222,9 @@ pub(crate) struct LimitArgs {
     /// The prior the files were encoded with
     #[arg(long, value_name = "FILE")]
     pub(crate) prior: Option<PathBuf>,
+    /// The folder of the language model the files were encoded with
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -3,7 +3,7 @@
 use crate::args::{DecodeArgs, LimitArgs, VerifyArgs};
 use crate::exit::{Failure, Outcome};
 use crate::inputs::{AtOnce, EXTENSION, Input, Select, for_each};
-use crate::limits::{add_prior, load_dictionary};
+use crate::limits::{add_language_model, add_prior, load_dictionary};
 use crate::output::{Target, Targets, several};
 use crate::pending::{PendingFile, remove_source};
 use crate::progress::FileProgress;
@@ -22,6 +22,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<Outcome, Failure> {
     let format = chosen_format(args)?;
     let dictionary = load_dictionary(args.limits.dict.as_deref())?;
     add_prior(args.limits.prior.as_deref())?;
+    add_language_model(args.limits.model.as_deref())?;
     let several = several(&args.inputs.inputs);
     let targets = Targets::default();
     let at_once = args.outputs.at_once();
@@ -322,6 +323,7 @@ fn decode(
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome, Failure> {
     let dictionary = load_dictionary(args.limits.dict.as_deref())?;
     add_prior(args.limits.prior.as_deref())?;
+    add_language_model(args.limits.model.as_deref())?;
     Ok(for_each(
         &args.inputs,
         Select::Ours,

@@ -3,7 +3,7 @@
 use crate::args::EncodeArgs;
 use crate::exit::{Failure, Outcome};
 use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
-use crate::limits::{add_prior, load_dictionary};
+use crate::limits::{add_language_model, add_prior, load_dictionary};
 use crate::live;
 use crate::output::{Target, Targets, check_stdout, several};
 use crate::pending::{PendingFile, remove_source};
@@ -66,6 +66,8 @@ struct Job<'a> {
     text_options: Vec<(String, i64)>,
     model: Option<ModelId>,
     prior: Option<ModelId>,
+    /// A language model, for text.
+    language: Option<ModelId>,
     dictionary: Vec<u8>,
 }
 
@@ -126,6 +128,9 @@ impl<'a> Job<'a> {
             }
             None => Rate::Lossless,
         };
+        // A name, or the folder of a language model.
+        let is_folder = |name: &&String| Path::new(name).is_dir();
+        let folder = args.model.as_ref().filter(is_folder).map(Path::new);
         Ok(Job {
             args,
             codec,
@@ -133,12 +138,13 @@ impl<'a> Job<'a> {
             effort: Effort::new(args.effort)?,
             options,
             text_options,
+            language: add_language_model(folder)?,
             model: match &args.model {
-                Some(name) => {
+                Some(name) if folder.is_none() => {
                     let budget = Budget::new(Limits::default());
                     Some(Registry::from_env().find(name, &budget)?)
                 }
-                None => None,
+                _ => None,
             },
             prior: add_prior(args.prior.as_deref())?,
             dictionary: load_dictionary(args.dict.as_deref())?,
@@ -337,7 +343,10 @@ impl<'a> Job<'a> {
     ) -> EncodeContext<'b> {
         let is_text = choice.codec.info().id == CodecId::TEXT;
         let (options, model) = if is_text {
-            (&self.text_options, self.prior.or(self.model))
+            (
+                &self.text_options,
+                self.prior.or(self.language).or(self.model),
+            )
         } else {
             (&self.options, self.model)
         };

@@ -403,6 +403,54 @@ fn a_prior_is_named_and_memory_limited() {
 }
 
 #[test]
+fn a_language_model_is_named_and_needed() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/models/llm-tiny");
+    let content = &prose()[..1500];
+    let (folder, note) = folder_with("note.txt", content);
+    let file = folder.path().join("note.txt.rcd");
+    let encode = |cpu: &str, threads: &str| {
+        rcodec()
+            .env("RCODEC_CPU", cpu)
+            .args(["encode", "--force", "--codec", "text", "--threads", threads])
+            .args(["--model", model])
+            .arg(&note)
+            .assert()
+            .success();
+        fs::read(&file).unwrap()
+    };
+    let encoded = encode("", "1");
+    assert!(encode("scalar", "2") == encoded);
+    let id = "500edf4c16e6da02";
+    rcodec().arg("info").arg(&file).assert().success().stdout(contains(id));
+    rcodec().arg("verify").arg(&file).assert().code(6).stderr(contains(id));
+    fs::remove_file(&note).unwrap();
+    for (cpu, command) in [("", "verify"), ("avx2", "decode")] {
+        rcodec()
+            .env("RCODEC_CPU", cpu)
+            .args([command, "--model", model])
+            .arg(&file)
+            .assert()
+            .success();
+    }
+    assert!(fs::read(&note).unwrap() == content);
+    // Another model, and none.
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let mut bytes = fs::read(Path::new(model).join(name)).unwrap();
+        if name == "model.safetensors" {
+            let last = bytes.len() - 2;
+            bytes[last] ^= 1;
+        }
+        fs::write(other.join(name), bytes).unwrap();
+    }
+    let verify = |model: &Path| rcodec().args(["verify", "--model"]).args([model, &file]).assert();
+    verify(&other).code(6).stderr(contains(id));
+    fs::remove_file(other.join("tokenizer.json")).unwrap();
+    verify(&other).failure().stderr(contains("tokenizer.json"));
+}
+
+#[test]
 fn a_pixel_format_can_be_chosen() {
     let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
     rcodec().arg("encode").arg(&path).assert().success();
