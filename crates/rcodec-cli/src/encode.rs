@@ -122,6 +122,7 @@ impl<'a> Job<'a> {
         let text_options = memory.map(|mib| ("memory_mib".to_string(), mib));
         let text_options = text_options.into_iter().collect();
         let rate = match args.quality {
+            None if args.bitrate.is_some() => Rate::TargetBitrate(args.bitrate.unwrap_or(0)),
             Some(quality) => Rate::Quality(f32::from(quality)),
             None if args.lossy || args.target.target().is_some() => {
                 Rate::Quality(f32::from(DEFAULT_QUALITY))

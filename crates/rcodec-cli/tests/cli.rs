@@ -744,6 +744,37 @@ fn pictures_with_loss_are_small_and_alike_and_other_files_stay() {
 }
 
 #[test]
+fn sound_with_loss_keeps_its_length_and_its_bit_rate() {
+    let samples: Vec<i32> = (0..96_000)
+        .map(|i| (f64::from(i) * 0.05).sin() * 9000.0 + f64::from(i % 777) * 3.0)
+        .map(|x| x as i32)
+        .collect();
+    let (folder, path) = folder_with("tone.wav", &wav(&samples));
+    let at = |name: &str| folder.path().join(name);
+    for args in [&["--bitrate", "48k"][..], &["-q", "50"], &["--lossy"]] {
+        let mut command = rcodec();
+        command.args(["encode", "--force"]).args(args).arg(&path);
+        command.assert().success().stdout(contains("audio-lossy"));
+        assert!(fs::metadata(at("tone.wav.rcd")).unwrap().len() < 20_000);
+        let mut command = rcodec();
+        command.args(["decode", "-o", "-"]).arg(at("tone.wav.rcd"));
+        let decoded = command.output().unwrap().stdout;
+        assert_eq!(decoded.len(), wav(&samples).len());
+    }
+    rcodec()
+        .args(["encode", "--force", "--bitrate", "3"])
+        .arg(&path)
+        .assert()
+        .code(2);
+    rcodec()
+        .args(["info"])
+        .arg(at("tone.wav.rcd"))
+        .assert()
+        .success()
+        .stdout(contains("audio-lossy"));
+}
+
+#[test]
 fn a_quality_is_found_for_a_target() {
     let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
     let encoded = folder.path().join("photo.png.rcd");

@@ -12,7 +12,7 @@
 //! handed over changes a byte.
 
 mod block;
-mod bytes;
+pub(crate) mod bytes;
 mod channel;
 mod decision_mixer;
 mod decoder;
