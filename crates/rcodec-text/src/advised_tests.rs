@@ -31,7 +31,9 @@ fn a_language_model_helps_and_is_asked_for() {
     for prior in [0, 1] {
         let options = [("prior".to_owned(), prior)];
         let alone = encode(&Text, content, context(9, &options)).unwrap();
-        let encoder = Text.encoder(&MediaHeader::Bytes, advised(5, &options)).unwrap();
+        let encoder = Text
+            .encoder(&MediaHeader::Bytes, advised(5, &options))
+            .unwrap();
         assert_eq!(encoder.models(), [*MODEL]);
         let encoded = encode(&Text, content, advised(5, &options)).unwrap();
         let (with, without) = (encoded.blocks[0].len(), alone.blocks[0].len());
