@@ -1,6 +1,8 @@
 //! What the tests of the whole share: small media of every kind, and ways to
 //! encode and decode them in memory.
 
+pub mod hostile;
+
 use rcodec::{
     AudioBlock, AudioHeader, Codec, ColorType, DecodeContext, EncodeContext, ImageHeader,
     ImageStrip, Media, MediaHeader, Result, SampleFormat, Samples,

@@ -146,8 +146,10 @@ pub(crate) struct EncodeArgs {
     /// The codec (see `rcodec codecs`) [default: by content]
     #[arg(long, value_name = "NAME")]
     pub(crate) codec: Option<String>,
-    /// The learned model (see `rcodec models`) [default: the codec's choice]
-    #[arg(long, value_name = "NAME")]
+    /// The learned model (see `rcodec models`), or for text the folder of a
+    /// language model in the layout of Hugging Face; decoding needs that folder,
+    /// too [default: the codec's choice]
+    #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<String>,
     /// A prior for text, made by `rcodec-train prior`; decoding needs it, too
     /// [default: the shipped one that fits]
@@ -176,6 +178,10 @@ pub(crate) struct EncodeArgs {
     /// Decode sound that is small as it is (FLAC, MP3, Ogg, AAC) to samples
     #[arg(long, conflicts_with = "exact_file")]
     pub(crate) transcode: bool,
+    /// Sound: measure its loudness (EBU R128, ReplayGain) and keep it; `rcodec
+    /// info` shows it
+    #[arg(long)]
+    pub(crate) loudness: bool,
     /// Take the input as sound without a header: RATE,CHANNELS,FORMAT, such as
     /// 48000,2,s16le (s8, u8; s16, s24, s32, f32 with le or be)
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["exact_file", "transcode", "pixels"], value_parser = parse_raw)]
@@ -224,6 +230,9 @@ pub(crate) struct LimitArgs {
     /// The prior the files were encoded with
     #[arg(long, value_name = "FILE")]
     pub(crate) prior: Option<PathBuf>,
+    /// The folder of the language model the files were encoded with
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

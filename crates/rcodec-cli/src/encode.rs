@@ -3,18 +3,19 @@
 use crate::args::EncodeArgs;
 use crate::exit::{Failure, Outcome};
 use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
-use crate::limits::{add_prior, load_dictionary};
+use crate::limits::{add_language_model, add_prior, load_dictionary};
 use crate::live;
-use crate::output::{PendingFile, Target, check_stdout, several};
+use crate::output::{Target, Targets, check_stdout, several};
+use crate::pending::{PendingFile, remove_source};
 use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
     Budget, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency, Limits,
-    MediaHeader, MediaKind, Metadata, ModelId, NoProgress, Rate, StreamDecoder, StreamEncoder,
+    Media, MediaHeader, MediaKind, Metadata, MetadataKey, ModelId, NoProgress, Rate, StreamDecoder,
+    StreamEncoder,
 };
-use rcodec_io::{ReadOptions, SourceKind};
+use rcodec_io::{LoudnessMeter, ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
-use std::fs;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,10 +28,13 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<Outcome, Failure> {
     args.outputs.check(&args.inputs.inputs)?;
     let job = Job::new(args)?;
     let several = several(&args.inputs.inputs);
-    Ok(for_each(&args.inputs, Select::NotOurs, |input| {
+    let targets = Targets::default();
+    let at_once = args.outputs.at_once();
+    Ok(for_each(&args.inputs, Select::NotOurs, at_once, |input| {
         let target = args
             .outputs
             .target(input, several, |p| Ok(with_extension(p)))?;
+        targets.claim(&target)?;
         job.encode_file(input, &target)
     }))
 }
@@ -62,6 +66,8 @@ struct Job<'a> {
     text_options: Vec<(String, i64)>,
     model: Option<ModelId>,
     prior: Option<ModelId>,
+    /// A language model, for text.
+    language: Option<ModelId>,
     dictionary: Vec<u8>,
 }
 
@@ -123,6 +129,9 @@ impl<'a> Job<'a> {
             }
             None => Rate::Lossless,
         };
+        // A name, or the folder of a language model.
+        let is_folder = |name: &&String| Path::new(name).is_dir();
+        let folder = args.model.as_ref().filter(is_folder).map(Path::new);
         Ok(Job {
             args,
             codec,
@@ -130,12 +139,13 @@ impl<'a> Job<'a> {
             effort: Effort::new(args.effort)?,
             options,
             text_options,
+            language: add_language_model(folder)?,
             model: match &args.model {
-                Some(name) => {
+                Some(name) if folder.is_none() => {
                     let budget = Budget::new(Limits::default());
                     Some(Registry::from_env().find(name, &budget)?)
                 }
-                None => None,
+                _ => None,
             },
             prior: add_prior(args.prior.as_deref())?,
             dictionary: load_dictionary(args.dict.as_deref())?,
@@ -235,7 +245,7 @@ impl<'a> Job<'a> {
         }
         pending.commit(attributes.as_ref())?;
         if self.args.outputs.remove_source {
-            fs::remove_file(&input.path)?;
+            remove_source(&input.path, attributes.as_ref())?;
         }
         Ok(done)
     }
@@ -298,15 +308,24 @@ impl<'a> Job<'a> {
         };
         let mut encoder =
             StreamEncoder::new(choice.codec, &media, metadata, context, latency, out)?;
+        let mut loudness = match &media {
+            MediaHeader::Audio(audio) if self.args.loudness => LoudnessMeter::new(audio),
+            _ => None,
+        };
         for unit in first_units {
+            measure(&mut loudness, &unit);
             encoder.write(unit)?;
         }
         while let Some(unit) = source.next_unit()? {
+            measure(&mut loudness, &unit);
             encoder.write(unit)?;
         }
         let mut tail = source.tail_metadata().clone();
         if self.args.strip {
             rcodec_io::strip(&mut tail);
+        }
+        if let Some(loudness) = loudness {
+            tail.push(MetadataKey::LOUDNESS, loudness.finish());
         }
         let encoded = encoder.finish(&tail)?;
         Ok(Done {
@@ -325,7 +344,10 @@ impl<'a> Job<'a> {
     ) -> EncodeContext<'b> {
         let is_text = choice.codec.info().id == CodecId::TEXT;
         let (options, model) = if is_text {
-            (&self.text_options, self.prior.or(self.model))
+            (
+                &self.text_options,
+                self.prior.or(self.language).or(self.model),
+            )
         } else {
             (&self.options, self.model)
         };
@@ -430,5 +452,12 @@ impl<'a> Job<'a> {
         check().map(drop).map_err(|error| {
             Failure::from(error).about("the result does not decode to the source; nothing written")
         })
+    }
+}
+
+/// Shows a unit of sound to the meter, if there is one.
+fn measure(loudness: &mut Option<LoudnessMeter>, unit: &Media) {
+    if let (Some(meter), Media::Audio(block)) = (loudness, unit) {
+        meter.add(&block.samples);
     }
 }

@@ -58,6 +58,17 @@ pub(crate) fn add_prior(path: Option<&Path>) -> Result<Option<ModelId>, Failure>
     Ok(Some(id))
 }
 
+/// Loads a language model's folder and makes it known to the codecs; its id.
+pub(crate) fn add_language_model(path: Option<&Path>) -> Result<Option<ModelId>, Failure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    // The user's own file: only the machine limits it.
+    let id = rcodec::add_language_model(path, Limits::unlimited());
+    id.map(Some)
+        .map_err(|e| Failure::from(e).about(format!("model {}", path.display())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse_size;

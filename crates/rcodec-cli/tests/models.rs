@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// A sound model of a few kilobytes.
 const TINY: &[u8] = include_bytes!("../../rcodec-model/tests/golden/tiny-v1.rcm");
-const NAME: &str = "image-lossy-s1-b06d";
+const NAME: &str = "image-lossy-s1-5622";
 
 /// The program, finding no models but those in `home` and `folders`.
 fn models(home: &Path, folders: &[&Path]) -> Command {

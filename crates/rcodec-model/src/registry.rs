@@ -4,10 +4,11 @@
 //! A registry is a list of places, nothing more: it holds no models, and looks
 //! at the folders anew each time it is asked.
 
-use crate::file::{EXTENSION, HEAD_BYTES, Summary, peek_id, read_summary};
+use crate::file::{EXTENSION, HEAD_BYTES, Summary, peek_id, peek_summary, read_summary};
 use crate::model::Model;
 use rcodec_core::{Budget, Error, ModelId, Reservation, Result};
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -201,18 +202,27 @@ impl Registry {
         }
     }
 
-    /// The model of the highest version of a family and variant
-    /// (`image-lossy`, `s`): an encoder's choice when nobody asked for another.
-    pub fn latest(&self, family: &str, variant: &str, budget: &Budget) -> Option<Summary> {
-        let summaries = self
-            .list(budget)
-            .into_iter()
-            .filter_map(|entry| entry.summary.ok());
-        summaries
-            .filter(|summary| summary.record.family == family && summary.record.variant == variant)
-            // Among models of one version the first place wins.
+    /// An encoder's choice when nobody asked for another: of the first of these
+    /// variants of a family of which there are models, the one of the highest
+    /// version. Its hash has not been compared: [`Registry::load`] does that.
+    pub fn best(&self, family: &str, variants: &[&str], budget: &Budget) -> Option<Summary> {
+        let rank = |summary: &Summary| {
+            let is_variant = |variant: &&str| **variant == summary.record.variant;
+            let place = variants.iter().position(is_variant)?;
+            Some((Reverse(place), summary.record.version))
+        };
+        let embedded = self.embedded.iter().map(|file| peek_summary(file, budget));
+        let files = self.files().map(|path| {
+            let file = read_file(&path, budget)?;
+            peek_summary(&file.bytes, budget)
+        });
+        embedded
+            .chain(files)
+            .filter_map(Result::ok)
+            .filter(|summary| summary.record.family == family && rank(summary).is_some())
+            // Among equals the first place wins.
             .reduce(|best, next| {
-                if next.record.version > best.record.version {
+                if rank(&next) > rank(&best) {
                     next
                 } else {
                     best
@@ -356,9 +366,9 @@ mod tests {
             assert_eq!(registry.find(&name, &budget()).unwrap(), first.id());
         }
         assert!(registry.find("image-lossy-s3", &budget()).is_err());
-        let latest = registry.latest("image-lossy", "s", &budget()).unwrap();
-        assert_eq!(latest.id, second.id());
-        assert!(registry.latest("image-lossy", "l", &budget()).is_none());
+        let best = registry.best("image-lossy", &["l", "s"], &budget());
+        assert_eq!(best.unwrap().id, second.id());
+        assert!(registry.best("image-lossy", &["l"], &budget()).is_none());
 
         let list = registry.list(&budget());
         assert_eq!(list.len(), EMBEDDED.len() + 3);

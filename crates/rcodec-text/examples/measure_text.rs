@@ -4,7 +4,7 @@
 //! `cargo run --release -p rcodec-text --example measure_text -- [-e EFFORT] [-n] [NAME=VALUE…] FILE…`
 //!
 //! `-n` skips decoding, `-p FILE` begins with that prior (its folder has to be
-//! among those of `RCODEC_MODELS`).
+//! among those of `RCODEC_MODELS`), `-m FOLDER` asks that language model.
 
 use cpu_time::ProcessTime;
 use rcodec_core::{
@@ -90,6 +90,12 @@ fn main() -> Result<()> {
         if arg == "-p" {
             let head = std::fs::read(args.next().unwrap_or_default())?;
             model = Some(rcodec_model::file::peek_id(&head)?);
+            continue;
+        }
+        if arg == "-m" {
+            let folder = args.next().unwrap_or_default();
+            let limits = Limits::default();
+            model = Some(rcodec_llm::registry::add_folder(folder.as_ref(), limits)?);
             continue;
         }
         if arg == "-n" {

@@ -1,6 +1,7 @@
 //! One block's content to its payload and back.
 
 use crate::cm::ByteModel;
+use crate::cm::advice::Advice;
 use crate::cm::class::{FULL_CLASS, Full, STANDARD_CLASS, Standard};
 use crate::payload::{self, ClassId, Form, Head};
 use crate::prior::{self, InUse, OWN_NUMBER, Prior, SHIPPED};
@@ -9,6 +10,7 @@ use crate::settings::{Priors, Settings};
 use crate::units::PieceBuffer;
 use rcodec_core::{Budget, Error, ModelId, Result};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
+use rcodec_llm::{Engine, Model as LanguageModel, Predictor};
 use std::sync::Arc;
 
 /// How many bytes are coded between two looks at the progress.
@@ -24,20 +26,30 @@ const SMALL_TABLE_BITS: u32 = 13;
 pub(crate) type Tick<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
 
 /// An upper estimate of the memory that a model takes, in bytes.
-pub(crate) fn model_bytes(head: &Head) -> u64 {
+pub(crate) fn model_bytes(head: &Head, llm: Option<&LanguageModel>) -> u64 {
     match head.class {
         ClassId::Standard => Standard::bytes(&STANDARD_CLASS, head.table_bits),
         ClassId::Full => Full::bytes(&FULL_CLASS, head.table_bits),
+        ClassId::Advised => {
+            let advised = Full::bytes(&FULL_CLASS, head.table_bits) + Advice::<64>::bytes();
+            advised + llm.map_or(0, Predictor::bytes)
+        }
     }
 }
 
 /// Steps of the mixers for a block, for [`rcodec_core::Limits::max_work`].
-pub(crate) fn work(head: &Head) -> u64 {
+pub(crate) fn work(head: &Head, llm: Option<&LanguageModel>) -> u64 {
     let products = match head.class {
         ClassId::Standard => 24 * 6,
         ClassId::Full => 64 * 14,
+        ClassId::Advised => 64 * 16,
     };
-    head.content_bytes as u64 * 8 * products * 2
+    // For some bytes the network runs twice.
+    let network = match (head.class, llm) {
+        (ClassId::Advised, Some(llm)) => 2 * llm.work(),
+        _ => 0,
+    };
+    (head.content_bytes as u64).saturating_mul(network + 8 * products * 2)
 }
 
 /// The memory that a block's prior takes, if it may have one.
@@ -56,6 +68,7 @@ type Chosen = (u8, InUse);
 pub(crate) fn compress(
     content: &[u8],
     settings: &Settings,
+    llm: Option<&Arc<LanguageModel>>,
     budget: &Budget,
     tick: Tick<'_>,
 ) -> Result<Vec<u8>> {
@@ -74,14 +87,22 @@ pub(crate) fn compress(
     let coded = match head.class {
         ClassId::Standard => encode_with(
             &mut Standard::new(&STANDARD_CLASS, head.table_bits, prior, budget)?,
+            None,
             content,
             tick,
         )?,
         ClassId::Full => encode_with(
             &mut Full::new(&FULL_CLASS, head.table_bits, prior, budget)?,
+            None,
             content,
             tick,
         )?,
+        ClassId::Advised => {
+            let mut model = Full::new(&FULL_CLASS, head.table_bits, prior, budget)?;
+            model.listen(budget)?;
+            let adviser = adviser(llm, budget)?;
+            encode_with(&mut model, Some(adviser), content, tick)?
+        }
     };
     let mut payload = Vec::new();
     head.write(&mut payload);
@@ -110,7 +131,7 @@ fn choose_prior(content: &[u8], settings: &Settings, budget: &Budget) -> Result<
     let in_use = Prior::load(id, budget)?;
     let cost = |prior: Option<&Arc<Prior>>| {
         let mut model = Standard::new(&STANDARD_CLASS, SMALL_TABLE_BITS, prior, budget)?;
-        encode_with(&mut model, &sample, &|_| Ok(())).map(|coded| coded.len())
+        encode_with(&mut model, None, &sample, &|_| Ok(())).map(|coded| coded.len())
     };
     let gains = cost(Some(&in_use.prior))? < cost(None)?;
     Ok(gains.then_some((number, in_use)))
@@ -123,15 +144,32 @@ fn is_noise(content: &[u8], budget: &Budget) -> Result<bool> {
         return Ok(false);
     };
     let mut model = Standard::new(&STANDARD_CLASS, PROBE_TABLE_BITS, None, budget)?;
-    let coded = encode_with(&mut model, &sample, &|_| Ok(()))?;
+    let coded = encode_with(&mut model, None, &sample, &|_| Ok(()))?;
     Ok(coded.len() > sample.len() - sample.len() / 200 && !probe::has_repeats(content))
 }
 
-fn encode_with(model: &mut impl ByteModel, content: &[u8], tick: Tick<'_>) -> Result<Vec<u8>> {
+/// What a language model says of a content.
+fn adviser(llm: Option<&Arc<LanguageModel>>, budget: &Budget) -> Result<Predictor> {
+    let llm = llm.ok_or_else(|| Error::malformed(0, "a language model that no header names"))?;
+    Predictor::new(llm, Engine::new(), budget)
+}
+
+fn encode_with(
+    model: &mut impl ByteModel,
+    mut adviser: Option<Predictor>,
+    content: &[u8],
+    tick: Tick<'_>,
+) -> Result<Vec<u8>> {
     let mut coder = RangeBitEncoder::new();
     for (i, &byte) in content.iter().enumerate() {
+        if let Some(adviser) = &adviser {
+            model.advise(adviser.weights());
+        }
         model.code(&mut coder, byte)?;
         model.advance(&content[..=i]);
+        if let Some(adviser) = &mut adviser {
+            adviser.advance(byte)?;
+        }
         if (i + 1) % STEP_BYTES == 0 {
             tick(STEP_BYTES as u64)?;
         }
@@ -143,7 +181,7 @@ fn encode_with(model: &mut impl ByteModel, content: &[u8], tick: Tick<'_>) -> Re
 /// The content of a payload.
 pub(crate) fn decompress(
     form: Form<'_>,
-    own_prior: Option<ModelId>,
+    models: &Models,
     budget: &Budget,
     tick: Tick<'_>,
 ) -> Result<PieceBuffer> {
@@ -161,7 +199,7 @@ pub(crate) fn decompress(
             coded_at,
         } => (head, coded, coded_at),
     };
-    let in_use = match prior_named(head.snapshot, own_prior)? {
+    let in_use = match prior_named(head.snapshot, models.prior(head.class))? {
         Some(id) => Some(Prior::load(id, budget)?),
         None => None,
     };
@@ -169,18 +207,51 @@ pub(crate) fn decompress(
     let content = match head.class {
         ClassId::Standard => decode_with(
             &mut Standard::new(&STANDARD_CLASS, head.table_bits, prior, budget)?,
+            None,
             (&head, coded),
             budget,
             tick,
         ),
         ClassId::Full => decode_with(
             &mut Full::new(&FULL_CLASS, head.table_bits, prior, budget)?,
+            None,
             (&head, coded),
             budget,
             tick,
         ),
+        ClassId::Advised => {
+            let mut model = Full::new(&FULL_CLASS, head.table_bits, prior, budget)?;
+            model.listen(budget)?;
+            let llm = models.llm()?;
+            let adviser = adviser(llm.as_ref(), budget)?;
+            decode_with(&mut model, Some(adviser), (&head, coded), budget, tick)
+        }
     };
     content.map_err(|e| e.offset_by(coded_at))
+}
+
+/// The models that a stream's header names: a prior, a language model, or both
+/// in this order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Models(pub(crate) Vec<ModelId>);
+
+impl Models {
+    /// The prior of a block of that class.
+    fn prior(&self, class: ClassId) -> Option<ModelId> {
+        match (class, &self.0[..]) {
+            (ClassId::Advised, [_]) => None,
+            (_, models) => models.first().copied(),
+        }
+    }
+
+    /// The language model, if there is a name for one.
+    ///
+    /// # Errors
+    /// [`Error::ModelMissing`] if this process has not loaded it.
+    pub(crate) fn llm(&self) -> Result<Option<Arc<LanguageModel>>> {
+        let id = self.0.last().copied();
+        id.map(rcodec_llm::registry::find).transpose()
+    }
 }
 
 /// The prior that a block's number stands for.
@@ -201,6 +272,7 @@ fn prior_named(number: u8, own: Option<ModelId>) -> Result<Option<ModelId>> {
 
 fn decode_with(
     model: &mut impl ByteModel,
+    mut adviser: Option<Predictor>,
     (head, coded): (&Head, &[u8]),
     budget: &Budget,
     tick: Tick<'_>,
@@ -208,9 +280,15 @@ fn decode_with(
     let mut decoder = RangeBitDecoder::new(coded);
     let mut content = PieceBuffer::new(head.content_bytes);
     for i in 0..head.content_bytes {
+        if let Some(adviser) = &adviser {
+            model.advise(adviser.weights());
+        }
         let byte = model.code(&mut decoder, 0)?;
         content.push(byte, budget)?;
         model.advance(content.bytes());
+        if let Some(adviser) = &mut adviser {
+            adviser.advance(byte)?;
+        }
         if (i + 1) % STEP_BYTES == 0 {
             tick(STEP_BYTES as u64)?;
         }

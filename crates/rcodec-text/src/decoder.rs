@@ -2,14 +2,13 @@
 //! current rayon pool has threads and the budget allows, and decodes them side
 //! by side; units come out in order.
 
-use crate::block;
-use crate::payload::{self, Form};
+use crate::block::{self, Models};
+use crate::payload::{self, ClassId, Form};
 use crate::prior::Prior;
 use crate::units::{PieceBuffer, UNIT_BYTES};
 use rayon::prelude::*;
 use rcodec_core::{
-    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, ModelId, Progress,
-    Reservation, Result,
+    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, Progress, Reservation, Result,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct TextDecoder<'a> {
     budget: Budget,
     progress: &'a dyn Progress,
-    /// The prior that the header names.
-    own_prior: Option<ModelId>,
+    /// The models that the header names.
+    models: Models,
     /// Contents decoded and not yet given out, in order, and how decoding
     /// them ended.
     ready: VecDeque<Result<PieceBuffer>>,
@@ -36,9 +35,9 @@ pub(crate) struct TextDecoder<'a> {
 }
 
 impl<'a> TextDecoder<'a> {
-    pub(crate) fn new(context: DecodeContext<'a>, own_prior: Option<ModelId>) -> Self {
+    pub(crate) fn new(context: DecodeContext<'a>, models: Models) -> Self {
         TextDecoder {
-            own_prior,
+            models,
             budget: context.budget,
             progress: context.progress,
             ready: VecDeque::new(),
@@ -62,7 +61,7 @@ impl<'a> TextDecoder<'a> {
             };
             match next {
                 Ok(Some(block)) => {
-                    needed += needed_bytes(&block);
+                    needed += needed_bytes(&block, &self.models);
                     let limit = self.budget.limits().max_alloc_bytes / 2;
                     if !blocks.is_empty() && self.budget.used_bytes().saturating_add(needed) > limit
                     {
@@ -91,13 +90,12 @@ impl<'a> TextDecoder<'a> {
             let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
             self.progress.check(done, None)
         };
-        let (budget, own_prior) = (&self.budget, self.own_prior);
+        let (budget, models) = (&self.budget, &self.models);
         let contents: Vec<Result<PieceBuffer>> = affordable
             .into_par_iter()
             .zip(&blocks)
             .map(|(form, block)| {
-                block::decompress(form?, own_prior, budget, &tick)
-                    .map_err(|e| e.offset_by(block.at))
+                block::decompress(form?, models, budget, &tick).map_err(|e| e.offset_by(block.at))
             })
             .collect();
         self.ready.extend(contents);
@@ -107,7 +105,13 @@ impl<'a> TextDecoder<'a> {
     fn promise(&mut self, form: &Form<'_>) -> Result<()> {
         let (bytes, work) = match form {
             Form::Stored(content) => (content.len() as u64, 0),
-            Form::Modelled { head, .. } => (head.content_bytes as u64, block::work(head)),
+            Form::Modelled { head, .. } => {
+                let llm = match head.class {
+                    ClassId::Advised => self.models.llm()?,
+                    _ => None,
+                };
+                (head.content_bytes as u64, block::work(head, llm.as_deref()))
+            }
         };
         self.promised = self.promised.saturating_add(bytes);
         self.budget.check_samples(self.promised)?;
@@ -137,12 +141,13 @@ impl<'a> TextDecoder<'a> {
 }
 
 /// The memory that decoding a block takes, as far as it says.
-fn needed_bytes(block: &Block) -> u64 {
+fn needed_bytes(block: &Block, models: &Models) -> u64 {
     match payload::parse(&block.payload) {
         Ok(Form::Stored(content)) => content.len() as u64,
         Ok(Form::Modelled { head, .. }) => {
             let prior = if head.snapshot == 0 { 0 } else { Prior::BYTES };
-            block::model_bytes(&head) + prior + head.content_bytes as u64
+            let llm = models.llm().ok().flatten();
+            block::model_bytes(&head, llm.as_deref()) + prior + head.content_bytes as u64
         }
         Err(_) => 0,
     }

@@ -9,10 +9,14 @@ use crate::settings::{Priors, Settings};
 use crate::units::{self, PieceBuffer};
 use rayon::prelude::*;
 use rcodec_core::{BlockSink, Budget, EncodeContext, Encoder, Media, ModelId, Progress, Result};
+use rcodec_llm::Model as LanguageModel;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) struct TextEncoder<'a> {
     settings: Settings,
+    /// What advises the models.
+    llm: Option<Arc<LanguageModel>>,
     progress: &'a dyn Progress,
     budget: Budget,
     /// Pieces not yet compressed; only the last may be short.
@@ -24,8 +28,10 @@ pub(crate) struct TextEncoder<'a> {
 impl<'a> TextEncoder<'a> {
     pub(crate) fn new(context: EncodeContext<'a>) -> Result<Self> {
         units::expect_lossless(&context)?;
+        let settings = Settings::new(context.effort, context.options, context.model)?;
         Ok(TextEncoder {
-            settings: Settings::new(context.effort, context.options, context.model)?,
+            llm: settings.llm.map(rcodec_llm::registry::find).transpose()?,
+            settings,
             progress: context.progress,
             budget: context.budget,
             pieces: Vec::new(),
@@ -42,7 +48,9 @@ impl<'a> TextEncoder<'a> {
             table_bits: self.settings.table_bits(piece_bytes),
             content_bytes: piece_bytes,
         };
-        block::model_bytes(&head) + block::prior_bytes(class, piece_bytes) + piece_bytes as u64
+        block::model_bytes(&head, self.llm.as_deref())
+            + block::prior_bytes(class, piece_bytes)
+            + piece_bytes as u64
     }
 
     /// Whether one more piece is to be collected before the others are
@@ -88,19 +96,21 @@ impl<'a> TextEncoder<'a> {
         };
         // Room for the payload.
         let _reservation = self.budget.reserve(piece.bytes().len() as u64)?;
-        block::compress(piece.bytes(), &self.settings, &self.budget, &tick)
+        let llm = self.llm.as_ref();
+        block::compress(piece.bytes(), &self.settings, llm, &self.budget, &tick)
     }
 }
 
 impl Encoder for TextEncoder<'_> {
     fn models(&self) -> Vec<ModelId> {
-        match self.settings.priors {
+        let prior = match self.settings.priors {
             Priors::One {
                 number: OWN_NUMBER,
                 id,
-            } => vec![id],
-            _ => Vec::new(),
-        }
+            } => Some(id),
+            _ => None,
+        };
+        prior.into_iter().chain(self.settings.llm).collect()
     }
 
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()> {

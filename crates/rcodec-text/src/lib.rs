@@ -15,6 +15,8 @@
 //! Every block decodes alone. What is encoded depends on the bytes, the effort
 //! and the options; never on the number of threads or on how the input is cut.
 
+#[cfg(test)]
+mod advised_tests;
 mod block;
 mod cm;
 mod decoder;
@@ -36,6 +38,8 @@ use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info, MediaHeader,
     MediaKind, Result, StreamHeader,
 };
+#[doc(inline)]
+pub use rcodec_llm::registry::add_folder as add_language_model;
 
 /// Context mixing for any bytes, best for text and structured data.
 ///
@@ -56,6 +60,11 @@ use rcodec_core::{
 /// Without the option `prior`, and without [`EncodeContext::model`] (the id of
 /// a prior of one's own, which decoding will need), each block begins with the
 /// shipped prior that fits a sample of it, or with none.
+///
+/// If [`EncodeContext::model`] is the id of a language model that this process
+/// has loaded ([`add_language_model`]), what it foretells takes part in the
+/// mixing, whatever the effort. Decoding needs the same model, loaded, and runs
+/// it for as many tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text;
 
@@ -92,10 +101,11 @@ impl Codec for Text {
         if !context.dictionary.is_empty() {
             return Err(Error::parameter("the codec text takes no dictionary"));
         }
-        if header.models.len() > 1 {
-            return Err(Error::malformed(0, "a text has one prior at most"));
+        if header.models.len() > 2 {
+            let what = "a text has one prior and one language model at most";
+            return Err(Error::malformed(0, what));
         }
-        let own_prior = header.models.first().copied();
-        Ok(Box::new(decoder::TextDecoder::new(context, own_prior)))
+        let models = block::Models(header.models.clone());
+        Ok(Box::new(decoder::TextDecoder::new(context, models)))
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum ClassId {
     Standard,
     /// [`FULL_CLASS`](crate::cm::class::FULL_CLASS).
     Full,
+    /// The same, advised by the language model that the header names.
+    Advised,
 }
 
 impl ClassId {
@@ -28,6 +30,7 @@ impl ClassId {
         match self {
             ClassId::Standard => 1,
             ClassId::Full => 2,
+            ClassId::Advised => 3,
         }
     }
 
@@ -35,6 +38,7 @@ impl ClassId {
         match number {
             1 => Ok(ClassId::Standard),
             2 => Ok(ClassId::Full),
+            3 => Ok(ClassId::Advised),
             _ => Err(Error::unsupported(
                 "a text model of a later version of the program",
             )),
@@ -45,7 +49,7 @@ impl ClassId {
     fn most_table_bits(self) -> u32 {
         match self {
             ClassId::Standard => 19,
-            ClassId::Full => 21,
+            ClassId::Full | ClassId::Advised => 21,
         }
     }
 
@@ -54,7 +58,7 @@ impl ClassId {
     pub(crate) fn most_primed_bytes(self) -> usize {
         match self {
             ClassId::Standard => 1 << 20,
-            ClassId::Full => 8 << 20,
+            ClassId::Full | ClassId::Advised => 8 << 20,
         }
     }
 
@@ -178,10 +182,9 @@ mod tests {
         fn heads_come_back(
             content_bytes in 1..=MAX_CONTENT_BYTES,
             own in proptest::option::of(TABLE_BITS),
-            full in any::<bool>(),
+            class in prop::sample::select(vec![ClassId::Standard, ClassId::Full, ClassId::Advised]),
             snapshot in 0u8..16,
         ) {
-            let class = if full { ClassId::Full } else { ClassId::Standard };
             let table_bits = own.unwrap_or(class.table_bits(content_bytes));
             let head = Head { class, snapshot, table_bits, content_bytes };
             let mut payload = Vec::new();
@@ -214,7 +217,7 @@ mod tests {
                 "{payload:?}: {error}"
             );
         }
-        assert!(matches!(parse(&[3, 1]), Err(Error::Unsupported(_))));
+        assert!(matches!(parse(&[4, 1]), Err(Error::Unsupported(_))));
         assert!(matches!(parse(&[]), Err(Error::Truncated { at: 0 })));
         assert!(matches!(parse(&[1, 0x80]), Err(Error::Truncated { at: 2 })));
     }

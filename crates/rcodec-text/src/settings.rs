@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     /// Bytes of every block but the last.
     pub(crate) piece_bytes: usize,
     pub(crate) priors: Priors,
+    /// The language model that advises.
+    pub(crate) llm: Option<ModelId>,
 }
 
 impl Settings {
@@ -55,6 +57,7 @@ impl Settings {
                 most_table_bits: *TABLE_BITS.end(),
                 piece_bytes: 8 << 20,
                 priors: Priors::Shipped,
+                llm: None,
             },
             7..=8 => Settings {
                 class: ClassId::Full,
@@ -62,6 +65,7 @@ impl Settings {
                 most_table_bits: *TABLE_BITS.end(),
                 piece_bytes: 32 << 20,
                 priors: Priors::Shipped,
+                llm: None,
             },
             _ => Settings {
                 class: ClassId::Full,
@@ -69,10 +73,17 @@ impl Settings {
                 most_table_bits: *TABLE_BITS.end(),
                 piece_bytes: 64 << 20,
                 priors: Priors::Shipped,
+                llm: None,
             },
         };
-        if let Some(id) = model {
-            settings.priors = Priors::one(id);
+        match model {
+            Some(id) if rcodec_llm::registry::has(id) => {
+                settings.class = ClassId::Advised;
+                settings.piece_bytes = ADVISED_PIECE_BYTES;
+                settings.llm = Some(id);
+            }
+            Some(id) => settings.priors = Priors::one(id),
+            None => {}
         }
         for (name, value) in options {
             match name.as_str() {
@@ -121,6 +132,9 @@ impl Settings {
         }
     }
 }
+
+/// Bytes of a block with a language model, which takes many seconds for each.
+const ADVISED_PIECE_BYTES: usize = 1 << 20;
 
 /// With less memory than this, in MiB, no shipped prior is used.
 const MIN_PRIMED_MIB: u32 = 48;

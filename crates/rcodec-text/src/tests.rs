@@ -10,7 +10,7 @@ use rcodec_core::{
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
-fn context<'a>(effort: u8, options: &'a [(String, i64)]) -> EncodeContext<'a> {
+pub(crate) fn context<'a>(effort: u8, options: &'a [(String, i64)]) -> EncodeContext<'a> {
     EncodeContext {
         effort: Effort::new(effort).unwrap(),
         options,
@@ -306,7 +306,13 @@ fn what_the_codec_does_not_do_is_refused() {
 }
 
 /// Blocks as they are.
-struct Blocks<'a>(std::slice::Iter<'a, Vec<u8>>);
+pub(crate) struct Blocks<'a>(std::slice::Iter<'a, Vec<u8>>);
+
+impl<'a> Blocks<'a> {
+    pub(crate) fn new(encoded: &'a Encoded) -> Self {
+        Blocks(encoded.blocks.iter())
+    }
+}
 
 impl BlockSource for Blocks<'_> {
     fn next_block(&mut self) -> rcodec_core::Result<Option<Block>> {
@@ -323,7 +329,7 @@ impl BlockSource for Blocks<'_> {
 }
 
 /// The content of blocks in a stream whose header names `models`.
-fn decode_with(encoded: &Encoded, models: Vec<ModelId>) -> rcodec_core::Result<Vec<u8>> {
+pub(crate) fn decode_with(encoded: &Encoded, models: Vec<ModelId>) -> rcodec_core::Result<Vec<u8>> {
     let header = StreamHeader {
         version: 1,
         codec: Text.info().id,
@@ -331,7 +337,7 @@ fn decode_with(encoded: &Encoded, models: Vec<ModelId>) -> rcodec_core::Result<V
         params: Vec::new(),
         models,
     };
-    let mut source = Blocks(encoded.blocks.iter());
+    let mut source = Blocks::new(encoded);
     let mut decoder = Text.decoder(&header, DecodeContext::default())?;
     let mut content = Vec::new();
     while let Some(Media::Bytes(bytes)) = decoder.next_unit(&mut source)? {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod export;
+mod llm;
 mod prior;
 
 use crate::graph::lossy::LossyGraphs;
@@ -8,6 +9,7 @@ use crate::recipe::Recipe;
 use crate::train::{Options, Speed, Storage, train};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use export::{ExportArgs, export};
+use llm::{LlmArgs, llm};
 use prior::{PriorArgs, prior};
 use rcodec_core::{Error, Result};
 use std::path::PathBuf;
@@ -35,6 +37,8 @@ enum Command {
     Export(ExportArgs),
     /// Makes a prior for the codec `text` from a folder of texts.
     Prior(PriorArgs),
+    /// Trains a small language model of the Llama family.
+    Llm(LlmArgs),
     /// Times training steps of a recipe on every backend of this build, on
     /// made-up pictures.
     Speed {
@@ -118,6 +122,7 @@ pub fn run() -> Result<()> {
         ) => speeds(&Recipe::read(&recipe)?, (workers, steps)),
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::Prior(args)), _) => prior(&args),
+        (Some(Command::Llm(args)), _) => llm(&args),
         (None, Some(args)) => run_training(&args),
         (None, None) => Err(Error::parameter("a recipe or a command is needed")),
     }

@@ -9,7 +9,9 @@ use rcodec_core::{
     ImageHeader, Info, MediaHeader, MediaKind, ModelId, Rate, Result, StreamHeader,
 };
 use rcodec_fixed::Engine;
+use rcodec_model::Model;
 use rcodec_model::registry::Registry;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lossy pictures by a learned transform; see [the module's page](super).
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,16 +106,34 @@ impl Geometry {
 }
 
 /// The model an encoder takes: of the best variant there is, the latest.
-fn choose_model(registry: &Registry, budget: &Budget) -> Result<ModelId> {
-    let latest = |variant| registry.latest(FAMILY, variant, budget);
-    let summary = VARIANTS.into_iter().find_map(latest);
-    summary.map(|summary| summary.id).ok_or_else(|| {
+fn choose_model(budget: &Budget) -> Result<ModelId> {
+    let best = Registry::from_env().best(FAMILY, &VARIANTS, budget);
+    best.map(|summary| summary.id).ok_or_else(|| {
         Error::unsupported("there is no model for image-lossy (`rcodec models` lists them)")
     })
 }
 
+/// The model that was used last, for the next picture.
+static LAST_USED: Mutex<Option<Arc<Model>>> = Mutex::new(None);
+
+/// The model of that id, from its file or as it was used last. Its memory is
+/// nobody's in particular; `budget` limits what the file may claim.
+fn load_model(id: ModelId, budget: &Budget) -> Result<Arc<Model>> {
+    let last_used = || LAST_USED.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = last_used().clone();
+    if let Some(model) = kept.filter(|model| model.id() == id) {
+        return Ok(model);
+    }
+    // Not under the lock: loading is work for rayon's threads, and one that
+    // waits for a part of it may take up another picture, which would wait for
+    // the lock.
+    let limits = Budget::new(budget.limits().clone());
+    let model = Arc::new(Registry::from_env().load(id, &limits)?);
+    Ok(last_used().insert(model).clone())
+}
+
 fn load(id: ModelId, budget: &Budget) -> Result<IntegerCodec> {
-    let model = Registry::from_env().load(id, budget)?;
+    let model = load_model(id, budget)?;
     if model.data().record.family != FAMILY {
         return Err(Error::unsupported("a model of another family"));
     }
@@ -141,7 +161,7 @@ impl Codec for ImageLossy {
         let geometry = Geometry::of(header, params)?;
         let model = match context.model {
             Some(model) => model,
-            None => choose_model(&Registry::from_env(), &context.budget)?,
+            None => choose_model(&context.budget)?,
         };
         let mut networks = load(model, &context.budget)?;
         if context.effort.get() >= LEAST_SEARCH_EFFORT {

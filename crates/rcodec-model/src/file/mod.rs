@@ -2,7 +2,7 @@
 //! is the specification.
 //!
 //! ```text
-//! magic version │ BLAKE3 of all the rest │ manifest (JSON) │ streams of elements
+//! magic version │ BLAKE3 of all the rest │ manifest (JSON) │ tables │ streams of elements
 //! ```
 //!
 //! Reading believes nothing: the hash first, then the manifest's claims against
@@ -20,10 +20,10 @@ use crate::tensor::{ElementType, ModelTensor, TensorData, TensorInfo};
 use rayon::prelude::*;
 use rcodec_bitstream::{Cursor, write_varint};
 use rcodec_core::{Budget, Error, Limits, ModelId, Result};
-use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
+use rcodec_entropy::{AnsDecoder, AnsEncoder, RangeBitDecoder, RangeBitEncoder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use weights::ElementModel;
+use weights::{Coder, Counts, Tables};
 
 /// The first three bytes of a model file; like the container's, they begin no
 /// text.
@@ -44,6 +44,8 @@ const MAX_MANIFEST_RATIO: u64 = 256;
 const MAX_ELEMENT_RATIO: u64 = 32;
 /// … and this many more.
 const FREE_ELEMENT_BYTES: u64 = 1 << 20;
+/// What the tables of elements take.
+const TABLES_BYTES: u64 = 1 << 16;
 /// Tensors with at least so many elements have a stream of their own.
 const OWN_STREAM_ELEMENTS: u64 = 4096;
 
@@ -125,11 +127,7 @@ impl ModelData {
                 tensor.info.name
             )));
         }
-        let payloads: Result<Vec<Vec<u8>>> = streams(&manifest.tensors)?
-            .par_iter()
-            .map(|stream| encode_stream(stream, &tensors))
-            .collect();
-        for payload in payloads? {
+        for payload in encode_tensors(&streams(&manifest.tensors)?, &tensors)? {
             write_varint(&mut body, payload.len() as u64);
             body.extend_from_slice(&payload);
         }
@@ -157,6 +155,7 @@ impl Model {
     /// model, [`Error::Unsupported`] for a later version; [`Error::Limit`] if
     /// the model is larger than `budget` allows.
     pub fn read(file: &[u8], budget: &Budget) -> Result<Model> {
+        check_hash(file)?;
         let Opened {
             id,
             manifest,
@@ -166,6 +165,14 @@ impl Model {
         let bytes = claimed_bytes(&manifest.tensors, file.len() as u64, budget.limits())
             .map_err(|fault| fault_in_file(fault, manifest_at))?;
         let reservation = budget.reserve(bytes)?;
+        let _tables = budget.reserve(TABLES_BYTES)?;
+        let tables = if has_tables(&manifest.tensors) {
+            let len = body.varint()?;
+            let at = body.at();
+            decode_tables(body.take(len)?).map_err(|error| error.offset_by(at))?
+        } else {
+            Tables::default()
+        };
         let streams = streams(&manifest.tensors)?;
         let mut payloads = Vec::new();
         for stream in &streams {
@@ -176,7 +183,7 @@ impl Model {
         let decoded: Result<Vec<Vec<(usize, TensorData)>>> = payloads
             .into_par_iter()
             .map(|(stream, at, payload)| {
-                decode_stream(stream, &manifest.tensors, payload, budget)
+                decode_stream(stream, &manifest.tensors, (&tables, payload), budget)
                     .map_err(|error| error.offset_by(at))
             })
             .collect();
@@ -203,6 +210,16 @@ impl Model {
 /// # Errors
 /// As [`Model::read`].
 pub fn read_summary(file: &[u8], budget: &Budget) -> Result<Summary> {
+    check_hash(file)?;
+    peek_summary(file, budget)
+}
+
+/// What a file says of itself, whatever its hash: enough to choose one, whose
+/// hash [`Model::read`] then compares.
+///
+/// # Errors
+/// As [`Model::read`].
+pub fn peek_summary(file: &[u8], budget: &Budget) -> Result<Summary> {
     let opened = open(file, budget)?;
     let tensors = &opened.manifest.tensors;
     let elements = tensors.iter().try_fold(0u64, |sum, info| {
@@ -223,7 +240,7 @@ pub fn read_summary(file: &[u8], budget: &Budget) -> Result<Summary> {
     })
 }
 
-/// A file whose hash is right and whose manifest has been read.
+/// A file whose manifest has been read.
 struct Opened<'f> {
     id: ModelId,
     manifest: Manifest,
@@ -237,9 +254,6 @@ fn open<'f>(file: &'f [u8], budget: &Budget) -> Result<Opened<'f>> {
     }
     let mut body = Cursor::new(file, 0);
     let stored = read_hash(&mut body)?;
-    if hash(&file[..4], body.rest()) != stored {
-        return Err(Error::Checksum { block: 0, at: 4 });
-    }
     let len = body.varint()?;
     let coded_len = body.varint()?;
     let manifest_at = body.at();
@@ -260,6 +274,16 @@ fn open<'f>(file: &'f [u8], budget: &Budget) -> Result<Opened<'f>> {
         manifest_at,
         body,
     })
+}
+
+/// Compares a file's hash with its bytes.
+fn check_hash(file: &[u8]) -> Result<()> {
+    let mut body = Cursor::new(file, 0);
+    let stored = read_hash(&mut body)?;
+    if hash(&file[..4], body.rest()) != stored {
+        return Err(Error::Checksum { block: 0, at: 4 });
+    }
+    Ok(())
 }
 
 fn read_hash(cursor: &mut Cursor<'_>) -> Result<[u8; HASH_BYTES]> {
@@ -357,26 +381,77 @@ fn sizes(info: &TensorInfo) -> Result<(usize, usize)> {
     Ok((len, len / rows))
 }
 
-fn encode_stream(stream: &[usize], tensors: &[&ModelTensor]) -> Result<Vec<u8>> {
-    if let [index] = stream
-        && let TensorData::Packed(bytes) = &tensors[*index].data
-    {
-        return Ok(bytes.clone());
+/// Packed tensors need no tables.
+fn has_tables(tensors: &[TensorInfo]) -> bool {
+    let is_coded = |info: &TensorInfo| info.element != ElementType::Packed;
+    tensors.iter().any(is_coded)
+}
+
+/// The tables of all tensors, if any are coded, then their streams.
+fn encode_tensors(streams: &[Vec<usize>], tensors: &[&ModelTensor]) -> Result<Vec<Vec<u8>>> {
+    let mut counts = Counts::new();
+    let counted: Result<Vec<Counts>> = streams
+        .par_iter()
+        .map(|stream| {
+            let mut counts = Counts::new();
+            code_stream(&mut counts, stream, tensors)?;
+            Ok(counts)
+        })
+        .collect();
+    counted?.iter().for_each(|more| counts.add(more));
+    let mut coder = RangeBitEncoder::new();
+    let tables = Tables::code(&mut coder, &counts)?;
+    let infos: Vec<TensorInfo> = tensors.iter().map(|tensor| tensor.info.clone()).collect();
+    let mut payloads = Vec::new();
+    if has_tables(&infos) {
+        payloads.push(coder.finish());
     }
-    let mut encoder = RangeBitEncoder::new();
-    let mut model = ElementModel::new();
+    let coded: Result<Vec<Vec<u8>>> = streams
+        .par_iter()
+        .map(|stream| {
+            if let [index] = stream[..]
+                && let TensorData::Packed(bytes) = &tensors[index].data
+            {
+                return Ok(bytes.clone());
+            }
+            let mut coder = Coder {
+                coder: AnsEncoder::new(),
+                tables: &tables,
+            };
+            code_stream(&mut coder, stream, tensors)?;
+            Ok(coder.coder.finish())
+        })
+        .collect();
+    payloads.extend(coded?);
+    Ok(payloads)
+}
+
+/// What is to be coded of a stream's tensors: not packed ones.
+fn code_stream<C: weights::ElementCoder>(
+    coder: &mut C,
+    stream: &[usize],
+    tensors: &[&ModelTensor],
+) -> Result<()> {
     for &index in stream {
         let tensor = tensors[index];
-        let mut data = tensor.data.clone();
-        model.code(&mut encoder, sizes(&tensor.info)?, &mut data)?;
+        if tensor.info.element != ElementType::Packed {
+            weights::code(coder, sizes(&tensor.info)?, &mut tensor.data.clone())?;
+        }
     }
-    Ok(encoder.finish())
+    Ok(())
+}
+
+fn decode_tables(payload: &[u8]) -> Result<Tables> {
+    let mut decoder = RangeBitDecoder::new(payload);
+    let tables = Tables::code(&mut decoder, &Counts::new())?;
+    decoder.finish()?;
+    Ok(tables)
 }
 
 fn decode_stream(
     stream: &[usize],
     infos: &[TensorInfo],
-    payload: &[u8],
+    (tables, payload): (&Tables, &[u8]),
     budget: &Budget,
 ) -> Result<Vec<(usize, TensorData)>> {
     if let [index] = stream
@@ -387,18 +462,19 @@ fn decode_stream(
         }
         return Ok(vec![(*index, TensorData::Packed(payload.to_vec()))]);
     }
-    let _models = budget.reserve(size_of::<ElementModel>() as u64 + (1 << 15))?;
-    let mut decoder = RangeBitDecoder::new(payload);
-    let mut model = ElementModel::new();
+    let mut coder = Coder {
+        coder: AnsDecoder::new(payload)?,
+        tables,
+    };
     let mut decoded = Vec::new();
     for &index in stream {
         let mut data = infos[index].element.empty();
         let sizes = sizes(&infos[index])?;
         let _columns = budget.reserve_for::<u32>(sizes.1 as u64)?;
-        model.code(&mut decoder, sizes, &mut data)?;
+        weights::code(&mut coder, sizes, &mut data)?;
         decoded.push((index, data));
     }
-    decoder.finish()?;
+    coder.coder.finish()?;
     Ok(decoded)
 }
 

@@ -14,6 +14,7 @@
 //! combines them. Code, tables and parameters are our own. All arithmetic is
 //! integer.
 
+pub(crate) mod advice;
 pub(crate) mod apm;
 pub(crate) mod class;
 pub(crate) mod contexts;
@@ -23,6 +24,7 @@ pub(crate) mod state;
 pub(crate) mod table;
 
 use crate::prior::Prior;
+use advice::{ADVICE_INPUTS, ADVICE_MIXERS, Advice};
 use class::Class;
 use contexts::{Kind, Tracker};
 use matching::{LENGTH_CLASSES, MatchModel};
@@ -54,6 +56,10 @@ pub(crate) trait ByteModel {
 
     /// Takes note of the last byte of `history`, which was coded just before.
     fn advance(&mut self, history: &[u8]);
+
+    /// Takes what an adviser says of the next byte, if the model listens
+    /// ([`Model::listen`]): weights with a sum below 2^31.
+    fn advise(&mut self, weights: &[u32; 256]);
 }
 
 /// The model of a class with `C` contexts, `K` match models, `N` inputs of the
@@ -83,6 +89,8 @@ pub(crate) struct Model<
     inputs: Inputs<N>,
     mixers: [Mixer<N>; M],
     refiner: Refiner,
+    /// What a language model says, if there is one.
+    advice: Option<Box<Advice<N>>>,
     /// Bits of this byte after a leading one.
     partial: u32,
     /// How many they are.
@@ -146,12 +154,26 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
                 Mixer::new(sets, class.first_weight_q16, class.first_rate)
             }),
             refiner: Refiner::new(M, &class.refining, budget)?,
+            advice: None,
             partial: 1,
             bits_known: 0,
             _reservation: reservation,
         };
         model.look_up_contexts(0);
         Ok(model)
+    }
+
+    /// Makes the model listen to an adviser ([`ByteModel::advise`]).
+    pub(crate) fn listen(&mut self, budget: &Budget) -> Result<()> {
+        const {
+            let of_contexts = if RUNS { 2 * C } else { C };
+            assert!(!RUNS || N >= of_contexts + 2 * K + 2 + ADVICE_INPUTS);
+            assert!(!RUNS || M + ADVICE_MIXERS <= 16);
+        }
+        let mut advice = Box::new(Advice::new(budget)?);
+        advice.join(&mut self.mixers, &mut self.refiner.second);
+        self.advice = Some(advice);
+        Ok(())
     }
 
     /// The memory of a model, about.
@@ -282,6 +304,10 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
         }
         x[rest] = stretch(self.order0[partial as usize & 255].p1_q16()) as i16;
         x[rest + 1] = 256;
+        if RUNS && let Some(advice) = &mut self.advice {
+            let x = &mut x[N - ADVICE_INPUTS..];
+            advice.predict(partial, self.tracker.byte(1), x);
+        }
         std::hint::black_box(touched);
         self.mix(known, longest)
     }
@@ -302,6 +328,10 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
             let x_q8 = self.mixers[k].mix(&self.inputs, set);
             self.refiner.hidden.values_mut()[k] = x_q8 as i16;
         }
+        if RUNS && let Some(advice) = &mut self.advice {
+            let out = &mut self.refiner.hidden.values_mut()[16 - ADVICE_MIXERS..];
+            advice.mix(&self.inputs, self.partial, self.bits_known, out);
+        }
         self.refiner.refine(&situation)
     }
 
@@ -313,6 +343,9 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
         self.refiner.update(bit);
         for mixer in &mut self.mixers {
             mixer.update(&self.inputs, bit);
+        }
+        if RUNS && let Some(advice) = &mut self.advice {
+            advice.update(&self.inputs, bit);
         }
         for i in 0..C {
             let slot = &mut self.slots[i];
@@ -425,5 +458,11 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
             model.advance(history, self.tracker.last16());
         }
         self.look_up_contexts(history.len());
+    }
+
+    fn advise(&mut self, weights: &[u32; 256]) {
+        if let Some(advice) = &mut self.advice {
+            advice.advise(weights);
+        }
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn prior(args: &PriorArgs) -> Result<()> {
 }
 
 /// All files of a folder, by their paths.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.map_err(|error| Error::Parameter(error.to_string()))?;

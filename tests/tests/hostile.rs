@@ -1,0 +1,154 @@
+//! Hostile bytes: what fuzzing found, and damage to files of every codec.
+
+use rcodec::{
+    Codec, DecodeContext, Effort, EncodeContext, Latency, Metadata, Rate, Result, StreamEncoder,
+};
+use rcodec_datasets::Random;
+use rcodec_tests::hostile::{CHECKS, blocks, check_named};
+use rcodec_tests::{Sample, all_samples};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+/// Inputs that once broke a check, by the check's name, a dash and anything.
+#[test]
+fn findings_stay_mended() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("findings");
+    let mut replayed = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let Some((check, _)) = name.split_once('-') else {
+            continue;
+        };
+        println!("{name}");
+        let check = check_named(check).unwrap_or_else(|| panic!("{name}: no such check"));
+        check(&fs::read(&path).unwrap());
+        replayed += 1;
+    }
+    println!("{replayed} findings replayed, {} checks", CHECKS.len());
+}
+
+/// A file in one of the container's forms.
+fn encoded(codec: &dyn Codec, sample: &Sample, latency: Latency) -> Result<Vec<u8>> {
+    let rate = match codec.info().lossy {
+        true => Rate::Quality(30.0),
+        false => Rate::Lossless,
+    };
+    let context = EncodeContext {
+        effort: Effort::new(5)?,
+        rate,
+        ..EncodeContext::default()
+    };
+    let (none, header) = (Metadata::default(), &sample.header);
+    let mut encoder =
+        StreamEncoder::new(codec, header, none.clone(), context, latency, Vec::new())?;
+    if let Some(unit) = &sample.unit {
+        encoder.write(unit.clone())?;
+    }
+    Ok(encoder.finish(&none)?.out)
+}
+
+/// Ways of damaging a file.
+const DAMAGES: [&str; 6] = [
+    "bits flipped",
+    "bytes overwritten",
+    "cut",
+    "bytes removed",
+    "blocks swapped",
+    "a block repeated",
+];
+
+/// The file damaged in one of those ways, or `None` if it cannot be.
+fn damaged(file: &[u8], how: usize, random: &mut Random) -> Option<Vec<u8>> {
+    let mut bytes = file.to_vec();
+    let below = |random: &mut Random, end: usize| random.below(end as u32) as usize;
+    match how {
+        0 => {
+            for _ in 0..1 + random.below(4) {
+                let bit = below(random, 8 * file.len());
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+        1 => {
+            let at = below(random, file.len());
+            let end = (at + 1 + below(random, 32)).min(file.len());
+            bytes[at..end].fill_with(|| random.next_u32() as u8);
+        }
+        2 => bytes.truncate(below(random, file.len())),
+        3 => {
+            let at = below(random, file.len());
+            let end = (at + 1 + below(random, 32)).min(file.len());
+            bytes.drain(at..end);
+        }
+        _ => {
+            let mut parts = blocks(file);
+            if parts.len() < 2 {
+                return None;
+            }
+            let (a, b) = (below(random, parts.len()), below(random, parts.len()));
+            if how == 4 {
+                parts.swap(a, b);
+            } else {
+                let again = parts[a].clone();
+                parts.insert(b, again);
+            }
+            bytes.truncate(4);
+            parts
+                .iter()
+                .for_each(|part| bytes.extend(&file[part.clone()]));
+        }
+    }
+    (bytes != file).then_some(bytes)
+}
+
+/// Damage is always noticed. `RCODEC_DAMAGED_FILES` is how many files of each
+/// codec are tried; the table says how many of each kind were.
+#[test]
+fn damage_is_noticed() {
+    let wanted: u32 = std::env::var("RCODEC_DAMAGED_FILES")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(120);
+    let samples = all_samples();
+    println!(
+        "| codec | {} |\n|---|{}",
+        DAMAGES.join(" | "),
+        "---|".repeat(DAMAGES.len())
+    );
+    for codec in rcodec::CODECS {
+        let info = codec.info();
+        let files: Vec<Vec<u8>> = samples
+            .iter()
+            .filter(|sample| sample.header.kind() == info.media)
+            .flat_map(|sample| {
+                [Latency::Smallest, Latency::Live].map(|form| encoded(*codec, sample, form).ok())
+            })
+            .flatten()
+            .collect();
+        let mut random = Random::new(1 + info.id.0);
+        let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut tried = 0;
+        while tried < wanted {
+            let file = &files[random.below(files.len() as u32) as usize];
+            let how = random.below(DAMAGES.len() as u32) as usize;
+            let Some(bytes) = damaged(file, how, &mut random) else {
+                continue;
+            };
+            let result = rcodec::decode(&bytes, DecodeContext::default());
+            assert!(
+                result.is_err(),
+                "{}, {}: not noticed in a file of {} bytes",
+                info.name,
+                DAMAGES[how],
+                file.len()
+            );
+            *counts.entry(how).or_default() += 1;
+            tried += 1;
+        }
+        let counts: Vec<String> = (0..DAMAGES.len())
+            .map(|how| counts.get(&how).unwrap_or(&0).to_string())
+            .collect();
+        println!("| `{}` | {} |", info.name, counts.join(" | "));
+    }
+}
