@@ -595,8 +595,18 @@ fn a_language_model_is_named_and_needed() {
     let encoded = encode("", "1");
     assert!(encode("scalar", "2") == encoded);
     let id = "500edf4c16e6da02";
-    rcodec().arg("info").arg(&file).assert().success().stdout(contains(id));
-    rcodec().arg("verify").arg(&file).assert().code(6).stderr(contains(id));
+    rcodec()
+        .arg("info")
+        .arg(&file)
+        .assert()
+        .success()
+        .stdout(contains(id));
+    rcodec()
+        .arg("verify")
+        .arg(&file)
+        .assert()
+        .code(6)
+        .stderr(contains(id));
     fs::remove_file(&note).unwrap();
     for (cpu, command) in [("", "verify"), ("avx2", "decode")] {
         rcodec()
@@ -618,7 +628,12 @@ fn a_language_model_is_named_and_needed() {
         }
         fs::write(other.join(name), bytes).unwrap();
     }
-    let verify = |model: &Path| rcodec().args(["verify", "--model"]).args([model, &file]).assert();
+    let verify = |model: &Path| {
+        rcodec()
+            .args(["verify", "--model"])
+            .args([model, &file])
+            .assert()
+    };
     verify(&other).code(6).stderr(contains(id));
     fs::remove_file(other.join("tokenizer.json")).unwrap();
     verify(&other).failure().stderr(contains("tokenizer.json"));
