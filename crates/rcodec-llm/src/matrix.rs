@@ -44,7 +44,7 @@ pub(crate) fn quantize_row(row: &[Float], out: &mut Vec<i8>) -> Scale {
     // The quotient by multiplication with an inverse for each power of two,
     // which is at most one too small.
     let twice: [u64; 10] = std::array::from_fn(|shift| u64::from(divisor) << (shift + 1));
-    let inverse_q56 = twice.map(|twice| (1 << 56) / twice);
+    let inverse_q55 = twice.map(|twice| (1 << 55) / twice);
     out.extend(row.iter().map(|w| {
         // Below 1/512 of the largest a weight is 0.
         let shift = most.exponent - w.exponent;
@@ -53,7 +53,7 @@ pub(crate) fn quantize_row(row: &[Float], out: &mut Vec<i8>) -> Scale {
         }
         let shift = shift as usize;
         let numerator = u64::from(w.mantissa.unsigned_abs()) * 254 + (u64::from(divisor) << shift);
-        let quotient = (numerator * inverse_q56[shift]) >> 56;
+        let quotient = (numerator * inverse_q55[shift]) >> 55;
         let is_small = (quotient + 1) * twice[shift] <= numerator;
         let q = quotient as i8 + i8::from(is_small);
         if w.mantissa < 0 { -q } else { q }
