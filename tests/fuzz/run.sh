@@ -21,5 +21,5 @@ fi
 export RCODEC_CHECK=$check
 # An allocation of more than the check allows is a finding, and so is time.
 exec cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz check "$corpus" -- \
-    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=100 \
+    -max_total_time="$seconds" -timeout=60 -rss_limit_mb=1024 -malloc_limit_mb=100 \
     -max_len=32768 -artifact_prefix="$findings/$check-" -print_final_stats=1 "$@"

@@ -11,7 +11,7 @@ use rcodec::{
     SampleFormat, Samples, StreamDecoder,
 };
 use rcodec_bitstream::{Cursor, write_varint};
-use rcodec_io::{OutputFormat, ReadOptions, Sink, SourceKind};
+use rcodec_io::{ReadOptions, Sink, SourceKind};
 use std::io::BufReader;
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -265,11 +265,7 @@ fn unit_samples(unit: &Media) -> usize {
 
 fn write(opened: &Opened, budget: &Budget) -> Vec<u8> {
     let mut written = Vec::new();
-    let format = match opened.header.kind() {
-        // JPEG is read, and not written.
-        MediaKind::Image => OutputFormat::Png,
-        _ => rcodec_io::restore_format(&opened.header, &opened.metadata),
-    };
+    let format = rcodec_io::restore_format(&opened.header, &opened.metadata);
     let sink = Sink::Stream(Box::new(&mut written));
     let mut writer = rcodec_io::create(format, &opened.header, &opened.metadata, sink, budget)
         .expect("what was read can be written");

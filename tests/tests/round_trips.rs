@@ -2,6 +2,7 @@
 //! and on however many threads.
 
 use proptest::prelude::*;
+use rayon::prelude::*;
 use rcodec::{
     AudioBlock, AudioHeader, ColorType, Effort, EncodeContext, ImageHeader, ImageStrip, Media,
     MediaHeader, SampleFormat, Samples,
@@ -50,6 +51,32 @@ fn the_number_of_threads_changes_nothing() {
     let one = with(1);
     assert!(one == with(2), "2 threads");
     assert!(one == with(5), "5 threads");
+}
+
+/// Files side by side on rayon's own threads, which take up one while they wait
+/// for a part of another: nothing waits for itself.
+#[test]
+fn many_files_at_once() {
+    let samples = all_samples();
+    let jobs: Vec<_> = (0..4)
+        .flat_map(|_| &samples)
+        .flat_map(|sample| rcodec::CODECS.iter().map(move |codec| (sample, *codec)))
+        .filter(|(sample, codec)| codec.info().media == sample.header.kind())
+        .collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build();
+    let comes_back = |(sample, codec): &(&rcodec_tests::Sample, &dyn rcodec::Codec)| {
+        let mut context = context(2);
+        if codec.info().lossy {
+            context.rate = rcodec::Rate::Quality(20.0);
+        }
+        match sample.encode(*codec, context) {
+            Ok(file) => decode(&file).is_ok_and(|(header, _)| header == sample.header),
+            // Not every codec takes all that its kind of media can be.
+            Err(error) => matches!(error, rcodec::Error::Unsupported(_)),
+        }
+    };
+    let all = pool.unwrap().install(|| jobs.par_iter().all(comes_back));
+    assert!(all);
 }
 
 fn any_picture() -> impl Strategy<Value = (ImageHeader, Vec<u16>)> {

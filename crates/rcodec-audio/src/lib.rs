@@ -5,5 +5,7 @@
 //! blocks that decode by themselves.
 
 mod lossless;
+pub mod lossy;
 
 pub use lossless::{AudioLossless, block_frames};
+pub use lossy::AudioLossy;

@@ -154,7 +154,7 @@ pub(crate) struct EncodeArgs {
     #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) effort: u8,
     /// Give every sample back as it was (the default)
-    #[arg(long, conflicts_with_all = ["lossy", "quality", "target"])]
+    #[arg(long, conflicts_with_all = ["lossy", "quality", "bitrate", "target"])]
     pub(crate) lossless: bool,
     /// Allow loss, at the default quality
     #[arg(long)]
@@ -162,6 +162,9 @@ pub(crate) struct EncodeArgs {
     /// Allow loss, at this quality
     #[arg(short, long, value_name = "1..100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
+    /// Allow loss in sound: bits per second, such as 64k
+    #[arg(long, value_name = "RATE", value_parser = parse_bitrate, conflicts_with_all = ["quality", "target"])]
+    pub(crate) bitrate: Option<u32>,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// Decode pictures that are small as they are (JPEG, lossy WebP) to pixels
@@ -170,6 +173,10 @@ pub(crate) struct EncodeArgs {
     /// Decode sound that is small as it is (FLAC, MP3, Ogg, AAC) to samples
     #[arg(long, conflicts_with = "exact_file")]
     pub(crate) transcode: bool,
+    /// Sound: measure its loudness (EBU R128, ReplayGain) and keep it; `rcodec
+    /// info` shows it
+    #[arg(long)]
+    pub(crate) loudness: bool,
     /// Take the input as sound without a header: RATE,CHANNELS,FORMAT, such as
     /// 48000,2,s16le (s8, u8; s16, s24, s32, f32 with le or be)
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["exact_file", "transcode", "pixels"], value_parser = parse_raw)]
@@ -266,6 +273,20 @@ pub(crate) struct ListArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Bits per second: `64k` and `64000` are the same.
+pub(crate) fn parse_bitrate(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1000.0),
+        None => (text, 1.0),
+    };
+    let rate = positive(digits)? * factor;
+    if (1000.0..=1e8).contains(&rate) {
+        Ok(rate as u32)
+    } else {
+        Err("bit rates are 1k to 100000k".into())
+    }
 }
 
 fn parse_raw(text: &str) -> Result<rcodec_io::RawSound, String> {

@@ -2,16 +2,16 @@
 
 use crate::args::{DecodeArgs, LimitArgs, VerifyArgs};
 use crate::exit::{Failure, Outcome};
-use crate::inputs::{EXTENSION, Input, Select, for_each};
+use crate::inputs::{AtOnce, EXTENSION, Input, Select, for_each};
 use crate::limits::{add_language_model, add_prior, load_dictionary};
-use crate::output::{PendingFile, Target, several};
+use crate::output::{Target, Targets, several};
+use crate::pending::{PendingFile, remove_source};
 use crate::progress::FileProgress;
 use crate::range::{RangeReader, Wanted, seekable};
 use crate::recover;
 use crate::report::FileReport;
 use rcodec::{Budget, DecodeContext, MediaHeader, Metadata, Recovery, StreamDecoder};
 use rcodec_io::{OutputFormat, Sink};
-use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,9 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<Outcome, Failure> {
     add_prior(args.limits.prior.as_deref())?;
     add_language_model(args.limits.model.as_deref())?;
     let several = several(&args.inputs.inputs);
-    Ok(for_each(&args.inputs, Select::Ours, |input| {
+    let targets = Targets::default();
+    let at_once = args.outputs.at_once();
+    Ok(for_each(&args.inputs, Select::Ours, at_once, |input| {
         let target = args.outputs.target(input, several, |path| {
             let restored = without_extension(path)?;
             Ok(match format {
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<Outcome, Failure> {
                 _ => restored,
             })
         })?;
+        targets.claim(&target)?;
         decode_file(input, &target, args, format.map(|(f, _)| f), &dictionary)
     }))
 }
@@ -137,7 +140,7 @@ fn decode_file(
             media_bytes = pending.reopen()?.metadata()?.len();
             pending.commit(attributes.as_ref())?;
             if args.outputs.remove_source {
-                fs::remove_file(&input.path)?;
+                remove_source(&input.path, attributes.as_ref())?;
             }
             done
         }
@@ -321,9 +324,12 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome, Failure> {
     let dictionary = load_dictionary(args.limits.dict.as_deref())?;
     add_prior(args.limits.prior.as_deref())?;
     add_language_model(args.limits.model.as_deref())?;
-    Ok(for_each(&args.inputs, Select::Ours, |input| {
-        verify_file(input, args, &args.limits, &dictionary)
-    }))
+    Ok(for_each(
+        &args.inputs,
+        Select::Ours,
+        AtOnce::Many,
+        |input| verify_file(input, args, &args.limits, &dictionary),
+    ))
 }
 
 fn verify_file(

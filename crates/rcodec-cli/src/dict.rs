@@ -3,7 +3,7 @@
 use crate::args::{DictCommand, DictTrainArgs};
 use crate::exit::{Failure, Outcome};
 use crate::inputs::{Select, expand};
-use crate::output::PendingFile;
+use crate::pending::PendingFile;
 use crate::report::grouped;
 use std::io::Write;
 

@@ -5,16 +5,17 @@ use crate::exit::{Failure, Outcome};
 use crate::inputs::{EXTENSION, Input, READ_BUFFER_BYTES, Select, for_each};
 use crate::limits::{add_language_model, add_prior, load_dictionary};
 use crate::live;
-use crate::output::{PendingFile, Target, check_stdout, several};
+use crate::output::{Target, Targets, check_stdout, several};
+use crate::pending::{PendingFile, remove_source};
 use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
     Budget, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency, Limits,
-    MediaHeader, MediaKind, Metadata, ModelId, NoProgress, Rate, StreamDecoder, StreamEncoder,
+    Media, MediaHeader, MediaKind, Metadata, MetadataKey, ModelId, NoProgress, Rate, StreamDecoder,
+    StreamEncoder,
 };
-use rcodec_io::{ReadOptions, SourceKind};
+use rcodec_io::{LoudnessMeter, ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
-use std::fs;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,10 +28,13 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<Outcome, Failure> {
     args.outputs.check(&args.inputs.inputs)?;
     let job = Job::new(args)?;
     let several = several(&args.inputs.inputs);
-    Ok(for_each(&args.inputs, Select::NotOurs, |input| {
+    let targets = Targets::default();
+    let at_once = args.outputs.at_once();
+    Ok(for_each(&args.inputs, Select::NotOurs, at_once, |input| {
         let target = args
             .outputs
             .target(input, several, |p| Ok(with_extension(p)))?;
+        targets.claim(&target)?;
         job.encode_file(input, &target)
     }))
 }
@@ -118,6 +122,7 @@ impl<'a> Job<'a> {
         let text_options = memory.map(|mib| ("memory_mib".to_string(), mib));
         let text_options = text_options.into_iter().collect();
         let rate = match args.quality {
+            None if args.bitrate.is_some() => Rate::TargetBitrate(args.bitrate.unwrap_or(0)),
             Some(quality) => Rate::Quality(f32::from(quality)),
             None if args.lossy || args.target.target().is_some() => {
                 Rate::Quality(f32::from(DEFAULT_QUALITY))
@@ -240,7 +245,7 @@ impl<'a> Job<'a> {
         }
         pending.commit(attributes.as_ref())?;
         if self.args.outputs.remove_source {
-            fs::remove_file(&input.path)?;
+            remove_source(&input.path, attributes.as_ref())?;
         }
         Ok(done)
     }
@@ -303,15 +308,24 @@ impl<'a> Job<'a> {
         };
         let mut encoder =
             StreamEncoder::new(choice.codec, &media, metadata, context, latency, out)?;
+        let mut loudness = match &media {
+            MediaHeader::Audio(audio) if self.args.loudness => LoudnessMeter::new(audio),
+            _ => None,
+        };
         for unit in first_units {
+            measure(&mut loudness, &unit);
             encoder.write(unit)?;
         }
         while let Some(unit) = source.next_unit()? {
+            measure(&mut loudness, &unit);
             encoder.write(unit)?;
         }
         let mut tail = source.tail_metadata().clone();
         if self.args.strip {
             rcodec_io::strip(&mut tail);
+        }
+        if let Some(loudness) = loudness {
+            tail.push(MetadataKey::LOUDNESS, loudness.finish());
         }
         let encoded = encoder.finish(&tail)?;
         Ok(Done {
@@ -438,5 +452,12 @@ impl<'a> Job<'a> {
         check().map(drop).map_err(|error| {
             Failure::from(error).about("the result does not decode to the source; nothing written")
         })
+    }
+}
+
+/// Shows a unit of sound to the meter, if there is one.
+fn measure(loudness: &mut Option<LoudnessMeter>, unit: &Media) {
+    if let (Some(meter), Media::Audio(block)) = (loudness, unit) {
+        meter.add(&block.samples);
     }
 }

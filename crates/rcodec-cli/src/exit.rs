@@ -1,5 +1,6 @@
 //! Failures and exit codes.
 
+use crate::progress::print_beside_bars;
 use rcodec::Error;
 use std::fmt;
 use std::io;
@@ -17,7 +18,7 @@ const LOST: u8 = 7;
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why a command, or the work on one file, failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     code: u8,
     message: String,
@@ -59,10 +60,10 @@ impl Failure {
 
     /// Prints the failure, with the file it is about, to standard error.
     pub(crate) fn print(&self, file: Option<&Path>) {
-        match file {
+        print_beside_bars(|| match file {
             Some(file) => eprintln!("rcodec: {}: {}", file.display(), self.message),
             None => eprintln!("rcodec: {}", self.message),
-        }
+        });
     }
 
     /// The failure as the report of a file.

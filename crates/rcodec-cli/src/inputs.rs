@@ -6,7 +6,9 @@ use crate::progress::{CountingReader, FileProgress};
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use walkdir::WalkDir;
 
 /// The extension of our files.
@@ -119,32 +121,58 @@ fn walk(folder: &Path, select: Select, files: &mut Vec<Result<Input, (PathBuf, F
     }
 }
 
+/// How many files are worked on at a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtOnce {
+    /// One, in order: what they give is in order.
+    One,
+    /// As many as there are threads.
+    Many,
+}
+
 /// Runs `work` on every file; one that fails does not stop the others.
 pub(crate) fn for_each(
     inputs: &Inputs,
     select: Select,
-    mut work: impl FnMut(&Input) -> Result<(), Failure>,
+    at_once: AtOnce,
+    work: impl Fn(&Input) -> Result<(), Failure> + Sync,
 ) -> Outcome {
-    let mut outcome = Outcome::default();
-    for file in expand(&inputs.inputs, inputs.recursive, select) {
-        let (path, result) = match file {
-            Ok(input) => {
-                let result = work(&input);
-                (input.path, result)
-            }
-            Err((path, failure)) => (path, Err(failure)),
-        };
-        match result {
-            Ok(()) => outcome.add_done(),
-            Err(failure) => {
-                failure.print(Some(&path));
-                if inputs.json {
-                    println!("{}", failure.json(&path));
+    let files = expand(&inputs.inputs, inputs.recursive, select);
+    let threads = match at_once {
+        AtOnce::One => 1,
+        AtOnce::Many => rayon::current_num_threads().min(files.len()),
+    };
+    let next = AtomicUsize::new(0);
+    let outcome = Mutex::new(Outcome::default());
+    // Threads of their own, since those of rayon take up other files while they
+    // wait for a part of one, and so any number of files.
+    let take_files = || {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (path, result) = match file {
+                Ok(input) => (&input.path, work(input)),
+                Err((path, failure)) => (path, Err(failure.clone())),
+            };
+            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                Ok(()) => outcome.add_done(),
+                Err(failure) => {
+                    failure.print(Some(path));
+                    if inputs.json {
+                        println!("{}", failure.json(path));
+                    }
+                    outcome.add_failed(path, &failure);
                 }
-                outcome.add_failed(&path, &failure);
             }
         }
+    };
+    if threads <= 1 {
+        take_files();
+    } else {
+        thread::scope(|scope| {
+            (0..threads).for_each(|_| drop(scope.spawn(take_files)));
+        });
     }
+    let outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcome.print_summary();
     outcome
 }

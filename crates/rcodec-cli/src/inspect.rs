@@ -2,7 +2,7 @@
 
 use crate::args::{InfoArgs, ListArgs};
 use crate::exit::{Failure, Outcome};
-use crate::inputs::{Input, Select, for_each};
+use crate::inputs::{AtOnce, Input, Select, for_each};
 use crate::progress::FileProgress;
 use crate::report::grouped;
 use rcodec::{
@@ -11,7 +11,7 @@ use rcodec::{
 use serde_json::{Value, json};
 
 pub(crate) fn info(args: &InfoArgs) -> Result<Outcome, Failure> {
-    Ok(for_each(&args.inputs, Select::Ours, |input| {
+    Ok(for_each(&args.inputs, Select::Ours, AtOnce::One, |input| {
         let info = file_info(input)?;
         if args.inputs.json {
             println!("{info}");
@@ -63,7 +63,13 @@ fn metadata_list(metadata: &Metadata) -> Vec<Value> {
                 Some(name) => name.to_string(),
                 None => format!("key {}", item.key.0),
             };
-            json!({ "item": name, "bytes": item.value.len() })
+            let mut entry = json!({ "item": name, "bytes": item.value.len() });
+            if item.key.is_text()
+                && let Ok(text) = std::str::from_utf8(&item.value)
+            {
+                entry["lines"] = text.split('\0').collect();
+            }
+            entry
         })
         .collect()
 }
@@ -112,6 +118,13 @@ fn print_info(info: &Value) {
         };
         if !shown.is_empty() {
             println!("  {:16}{shown}", key.replace('_', " "));
+        }
+    }
+    for item in info["metadata"].as_array().into_iter().flatten() {
+        for line in item["lines"].as_array().into_iter().flatten() {
+            // Control characters could play tricks on a terminal.
+            let line: String = text(line).escape_debug().collect();
+            println!("  {:16}{line}", text(&item["item"]));
         }
     }
 }

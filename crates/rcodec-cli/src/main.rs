@@ -13,6 +13,7 @@ mod limits;
 mod live;
 mod models;
 mod output;
+mod pending;
 mod progress;
 mod range;
 mod recover;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    output::remove_temporary_files_on_interrupt();
+    pending::remove_temporary_files_on_interrupt();
     match run(args) {
         Ok(outcome) => outcome.code(),
         Err(failure) => {

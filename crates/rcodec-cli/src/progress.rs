@@ -1,14 +1,22 @@
 //! A progress bar for work that takes over half a second, on a terminal only.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rcodec::{Flow, Progress};
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 const SHOW_AFTER: Duration = Duration::from_millis(500);
+
+/// The bars of all files that are worked on.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Prints where no bar stands.
+pub(crate) fn print_beside_bars(print: impl FnOnce()) {
+    BARS.suspend(print);
+}
 
 /// Shows how far the work on one file has come: in samples where the codec
 /// knows their number, else in bytes read.
@@ -105,7 +113,7 @@ impl FileProgress {
         let style = ProgressStyle::with_template(template).expect("a valid template");
         bar.set_style(style);
         bar.set_message(self.name.clone());
-        bar
+        BARS.add(bar)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One line, or one JSON object, per file.
 
+use crate::progress::print_beside_bars;
 use rcodec::MediaHeader;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -32,11 +33,10 @@ impl FileReport<'_> {
             return;
         }
         let text = if json { self.json() } else { self.line() };
-        if data_on_stdout {
-            eprintln!("{text}");
-        } else {
-            println!("{text}");
-        }
+        print_beside_bars(|| match data_on_stdout {
+            true => eprintln!("{text}"),
+            false => println!("{text}"),
+        });
     }
 
     fn line(&self) -> String {

@@ -1,7 +1,9 @@
 //! The program as a user meets it: files, folders, pipes, and everything that
 //! goes wrong with them.
 
-use assert_cmd::Command;
+mod common;
+
+use common::{folder_with, rcodec, wav};
 use predicates::prelude::*;
 use predicates::str::contains;
 use std::fs;
@@ -11,38 +13,12 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-fn rcodec() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_rcodec"))
-}
-
 fn sample_png() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/samples/landscape.png")
 }
 
 fn prose() -> Vec<u8> {
     rcodec_datasets::prose(20_000, 3).into_bytes()
-}
-
-/// A mono WAV file of 16 bits with the lengths it says.
-fn wav(samples: &[i32]) -> Vec<u8> {
-    let data_bytes = samples.len() as u32 * 2;
-    let mut file = b"RIFF".to_vec();
-    file.extend((36 + data_bytes).to_le_bytes());
-    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    file.extend(48_000u32.to_le_bytes());
-    file.extend(96_000u32.to_le_bytes());
-    file.extend(b"\x02\0\x10\0data");
-    file.extend(data_bytes.to_le_bytes());
-    file.extend(samples.iter().flat_map(|&s| (s as i16).to_le_bytes()));
-    file
-}
-
-/// A folder with one file in it.
-fn folder_with(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join(name);
-    fs::write(&path, bytes).unwrap();
-    (folder, path)
 }
 
 /// The names in a folder, sorted.
@@ -127,156 +103,6 @@ fn sound_and_text_come_back_byte_for_byte() {
             .success();
         assert!(fs::read(&path).unwrap() == bytes, "{name}");
     }
-}
-
-/// Samples of 48 kHz that are nowhere alike, 12.5 seconds.
-fn long_sound() -> Vec<i32> {
-    let mut state = 7u32;
-    (0..600_000)
-        .map(|i| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (i * 37 % 9001) - 4500 + (state >> 28) as i32
-        })
-        .collect()
-}
-
-#[test]
-fn raw_sound_and_other_containers_come_back() {
-    let odd: Vec<u8> = (0..30_001u32).map(|i| ((i * i) >> 7) as u8).collect();
-    for spec in [
-        "48000,2,s16le",
-        "8000,1,u8",
-        "44100,2,s24be",
-        "44100,3,f32le",
-    ] {
-        let (folder, path) = folder_with("sound.pcm", &odd);
-        rcodec()
-            .args(["encode", "-e1", "--raw", spec])
-            .arg(&path)
-            .assert()
-            .success();
-        let coded = folder.path().join("sound.pcm.rcd");
-        rcodec()
-            .args(["decode", "-f"])
-            .arg(&coded)
-            .assert()
-            .success();
-        assert!(fs::read(&path).unwrap() == odd, "{spec}");
-    }
-    let (_folder, path) = folder_with("sound.pcm", &odd);
-    rcodec()
-        .args(["encode", "--raw", "1,2,x"])
-        .arg(&path)
-        .assert()
-        .code(2);
-}
-
-#[test]
-fn a_part_of_a_sound() {
-    let samples = long_sound();
-    let (folder, path) = folder_with("long.wav", &wav(&samples));
-    let coded = folder.path().join("long.wav.rcd");
-    rcodec()
-        .args(["encode", "-e1"])
-        .arg(&path)
-        .assert()
-        .success();
-    let part = |from: &str, to: &str| {
-        let output = rcodec()
-            .args(["decode", "--from", from, "--to", to, "-o", "-"])
-            .arg(&coded)
-            .output()
-            .unwrap();
-        assert!(output.status.success());
-        output.stdout[44..].to_vec()
-    };
-    let expected = |range: std::ops::Range<usize>| wav(&samples[range])[44..].to_vec();
-    assert_eq!(part("0:05.5", "0:00:07.25"), expected(264_000..348_000));
-    assert_eq!(part("4.999", "5.001"), expected(239_952..240_048));
-    assert_eq!(part("0", "1"), expected(0..48_000));
-    assert_eq!(part("10.000001", "99:59:59"), expected(480_001..600_000));
-    // From a pipe, without seeking.
-    let piped = rcodec()
-        .args(["decode", "--from", "11", "-"])
-        .pipe_stdin(&coded)
-        .unwrap()
-        .output()
-        .unwrap();
-    assert_eq!(piped.stdout[44..], expected(528_000..600_000));
-    // Damage in a block that is stepped over is not even looked at (but the
-    // first block is read with the header).
-    let mut damaged = fs::read(&coded).unwrap();
-    let middle = damaged.len() / 2;
-    damaged[middle] ^= 1;
-    fs::write(&coded, damaged).unwrap();
-    assert_eq!(part("11", "12"), expected(528_000..576_000));
-    for (from, to) in [("3", "2"), ("13", "14"), ("x", "2")] {
-        let mut command = rcodec();
-        let command = command.args(["decode", "--from", from, "--to", to, "-o", "-"]);
-        command.arg(&coded).assert().code(2);
-    }
-}
-
-#[test]
-fn damaged_sound_is_recovered_but_for_the_damage() {
-    let samples = long_sound();
-    let file = wav(&samples);
-    let (folder, path) = folder_with("long.wav", &file);
-    let coded = folder.path().join("long.wav.rcd");
-    let out = folder.path().join("out.wav");
-    rcodec()
-        .args(["encode", "-e1"])
-        .arg(&path)
-        .assert()
-        .success();
-    let whole = fs::read(&coded).unwrap();
-    let recover = |bytes: &[u8]| {
-        fs::write(&coded, bytes).unwrap();
-        let mut command = rcodec();
-        command
-            .args(["decode", "--recover", "-f", "-o"])
-            .arg(&out)
-            .arg(&coded);
-        let output = command.output().unwrap();
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        (
-            output.status.code(),
-            message,
-            fs::read(&out).unwrap_or_default(),
-        )
-    };
-    let (code, _, decoded) = recover(&whole);
-    assert_eq!(code, Some(0));
-    assert!(decoded == file, "nothing was damaged");
-
-    // Three blocks; the second begins somewhere after a third of the file.
-    let mut silent = file.clone();
-    silent[44 + 2 * 240_000..44 + 2 * 480_000].fill(0);
-    let mut damaged = whole.clone();
-    damaged[whole.len() / 2] ^= 0x40;
-    let (code, message, decoded) = recover(&damaged);
-    assert_eq!(code, Some(7));
-    assert!(message.contains("silence from 0:00:05.000 to 0:00:10.000 (240000 frames)"));
-    assert!(decoded == silent, "one block is silent");
-
-    // Bytes are missing in the middle, so nothing stands where it should.
-    let mut damaged = whole.clone();
-    damaged.drain(whole.len() / 2..whole.len() / 2 + 777);
-    let (code, _, decoded) = recover(&damaged);
-    assert_eq!(code, Some(7));
-    assert!(decoded == silent, "one block is silent");
-
-    // The end is missing.
-    let (code, message, decoded) = recover(&whole[..whole.len() / 2]);
-    assert_eq!(code, Some(7));
-    assert!(message.contains("the end of the file is missing"));
-    assert!(decoded.starts_with(&file[..44 + 2 * 240_000]));
-
-    // Without its header a file says nothing.
-    let mut damaged = whole.clone();
-    damaged[10] ^= 1;
-    let (code, ..) = recover(&damaged);
-    assert_eq!(code, Some(3));
 }
 
 #[test]
@@ -883,89 +709,6 @@ fn completions_and_manual() {
     rcodec().arg("models").assert().success();
 }
 
-/// Nothing half-written stays behind an interrupted run.
-#[cfg(unix)]
-#[test]
-fn an_interrupt_leaves_nothing() {
-    let folder = TempDir::new().unwrap();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rcodec"))
-        .args(["encode", "-", "-o"])
-        .arg(folder.path().join("out.rcd"))
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while names(folder.path()).is_empty() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "no temporary file appears"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(
-        names(folder.path()).is_empty(),
-        "{:?}",
-        names(folder.path())
-    );
-}
-
-/// A folder that may not be written to, where the system enforces that (it
-/// does not for root).
-#[cfg(unix)]
-#[test]
-fn a_read_only_folder() {
-    use std::os::unix::fs::PermissionsExt;
-    let (folder, path) = folder_with("note.txt", b"text");
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    if fs::write(folder.path().join("probe"), b"").is_ok() {
-        println!("skipped: this user may write to read-only folders");
-        return;
-    }
-    rcodec().arg("encode").arg(&path).assert().code(5);
-    assert_eq!(names(folder.path()), ["note.txt"]);
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// A full disk, where a small file system can be mounted (as root).
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk() {
-    struct Mount(TempDir);
-    impl Drop for Mount {
-        fn drop(&mut self) {
-            let _ = std::process::Command::new("umount")
-                .arg(self.0.path())
-                .status();
-        }
-    }
-    let mount = Mount(TempDir::new().unwrap());
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
-        .arg(mount.0.path())
-        .stderr(Stdio::null())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        println!("skipped: no file system can be mounted");
-        return;
-    }
-    let mut random = rcodec_datasets::Random::new(5);
-    let noise: Vec<u8> = (0..300_000).map(|_| random.next_u32() as u8).collect();
-    let (_folder, path) = folder_with("noise", &noise);
-    rcodec()
-        .args(["encode", "-o"])
-        .args([&mount.0.path().join("noise.rcd"), &path])
-        .assert()
-        .code(5)
-        .stderr(contains("space"));
-    assert!(names(mount.0.path()).is_empty());
-}
-
 /// Mean squared difference of two pictures' bytes.
 fn distance(a: &[u8], b: &[u8]) -> f64 {
     assert_eq!(a.len(), b.len());
@@ -1013,6 +756,37 @@ fn pictures_with_loss_are_small_and_alike_and_other_files_stay() {
         .arg(&path)
         .assert()
         .success();
+}
+
+#[test]
+fn sound_with_loss_keeps_its_length_and_its_bit_rate() {
+    let samples: Vec<i32> = (0..96_000)
+        .map(|i| (f64::from(i) * 0.05).sin() * 9000.0 + f64::from(i % 777) * 3.0)
+        .map(|x| x as i32)
+        .collect();
+    let (folder, path) = folder_with("tone.wav", &wav(&samples));
+    let at = |name: &str| folder.path().join(name);
+    for args in [&["--bitrate", "48k"][..], &["-q", "50"], &["--lossy"]] {
+        let mut command = rcodec();
+        command.args(["encode", "--force"]).args(args).arg(&path);
+        command.assert().success().stdout(contains("audio-lossy"));
+        assert!(fs::metadata(at("tone.wav.rcd")).unwrap().len() < 20_000);
+        let mut command = rcodec();
+        command.args(["decode", "-o", "-"]).arg(at("tone.wav.rcd"));
+        let decoded = command.output().unwrap().stdout;
+        assert_eq!(decoded.len(), wav(&samples).len());
+    }
+    rcodec()
+        .args(["encode", "--force", "--bitrate", "3"])
+        .arg(&path)
+        .assert()
+        .code(2);
+    rcodec()
+        .args(["info"])
+        .arg(at("tone.wav.rcd"))
+        .assert()
+        .success()
+        .stdout(contains("audio-lossy"));
 }
 
 #[test]

@@ -23,9 +23,26 @@ impl MetadataKey {
     pub const AUDIO_HEAD: Self = MetadataKey(48);
     /// Bytes of an audio file behind its samples, verbatim.
     pub const AUDIO_TAIL: Self = MetadataKey(49);
+    /// Tags of a sound: `NAME=value` in UTF-8, joined by NUL; names as in Vorbis
+    /// comments.
+    pub const TAGS: Self = MetadataKey(50);
+    /// A picture of a sound: MIME type, NUL, one byte with its kind (as in FLAC
+    /// and ID3: 3 is the front cover), description, NUL, the picture's file.
+    pub const PICTURE: Self = MetadataKey(51);
+    /// Cue points of a sound: each a frame's number, a space and a title;
+    /// joined by NUL.
+    pub const CUE_POINTS: Self = MetadataKey(52);
+    /// Measured loudness of a sound (EBU R128, ReplayGain 2): `NAME=value`,
+    /// joined by NUL. Stands behind the samples.
+    pub const LOUDNESS: Self = MetadataKey(53);
     /// Parameters of the source format that its reader needs to write it
     /// again; their meaning is private to that format.
     pub const FORMAT_PRIVATE: Self = MetadataKey(64);
+
+    /// Whether values of the key are lines of UTF-8, joined by NUL.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::TAGS | Self::CUE_POINTS | Self::LOUDNESS)
+    }
 
     /// A short name for `info`, if the key is known.
     pub fn name(self) -> Option<&'static str> {
@@ -37,6 +54,10 @@ impl MetadataKey {
             Self::PNG_CHUNKS => "PNG chunks",
             Self::AUDIO_HEAD => "audio file header",
             Self::AUDIO_TAIL => "audio file trailer",
+            Self::TAGS => "tags",
+            Self::PICTURE => "picture",
+            Self::CUE_POINTS => "cue points",
+            Self::LOUDNESS => "loudness",
             Self::FORMAT_PRIVATE => "format parameters",
             _ => return None,
         })

@@ -22,8 +22,8 @@
 //! | any bytes, with [`ReadOptions::raw`] | samples | the same bytes |
 //! | anything else, damaged, animated, several pages | bytes | the same file |
 //! | JPEG, lossy WebP, other BMP, TIFF, PNM, with [`ReadOptions::pixels`] | pixels | PNG |
-//! | FLAC, with [`ReadOptions::transcode`] | samples | WAV with the same samples |
-//! | MP3, Vorbis, AAC, with [`ReadOptions::transcode`] | 16-bit samples | WAV |
+//! | FLAC, with [`ReadOptions::transcode`] | samples, tags, pictures, cue points | WAV with the same samples and tags |
+//! | MP3, Vorbis, AAC, with [`ReadOptions::transcode`] | 16-bit samples, tags, pictures | WAV with the tags |
 //!
 //! Files other than sound and bytes are read into memory whole; sound in bounded
 //! memory from a pipe, whatever its length.
@@ -32,6 +32,7 @@ mod bytes;
 mod convert;
 mod decoded;
 mod input;
+mod loudness;
 mod pcm;
 mod pixels;
 mod png;
@@ -44,9 +45,11 @@ mod sound;
 mod source;
 mod strip;
 mod strips;
+mod tags;
 mod wav;
 mod writer;
 
+pub use loudness::LoudnessMeter;
 pub use probe::{PROBE_BYTES, SourceKind, probe};
 pub use raw::RawSound;
 pub use source::{ReadOptions, Source, open};

@@ -5,12 +5,13 @@
 //! which is rounded to 16 bits as players do; packets that cannot be decoded
 //! are left out, as players do too. MP3 and Vorbis begin and end with the very
 //! samples that were encoded; AAC comes with its encoder's delay before and
-//! padding behind. Tags are not kept, and what comes back is a WAV: that is why
-//! it has to be asked for.
+//! padding behind. Tags, pictures and chapters are kept ([`tags`](crate::tags)),
+//! but what comes back is a WAV: that is why it has to be asked for.
 
 use crate::input::{Input, Whole};
 use crate::probe::SourceKind;
 use crate::source::{Attempt, Opened, Units};
+use crate::tags::Collected;
 use rcodec_core::{
     AudioBlock, AudioHeader, Budget, Error, Media, MediaHeader, Metadata, MetadataKey, Result,
     SampleFormat,
@@ -52,6 +53,9 @@ pub(crate) fn open(mut input: Input, kind: SourceKind, budget: &Budget) -> Resul
 fn try_open(whole: &Arc<Whole>, exact: bool, budget: &Budget) -> Result<Opened, Reason> {
     // Once through, to see that all of it can be decoded.
     let mut units = SoundUnits::new(whole, exact)?;
+    let rate = units.decoder.codec_params().sample_rate;
+    let mut collected = Collected::default();
+    collected.add(units.format.as_mut(), rate);
     let mut samples = 0u64;
     loop {
         let block = units.next_block()?;
@@ -74,6 +78,9 @@ fn try_open(whole: &Arc<Whole>, exact: bool, budget: &Budget) -> Result<Opened, 
     }
     let mut metadata = Metadata::default();
     metadata.push(MetadataKey::SOURCE_FORMAT, *b"wav");
+    // Those that stand behind the sound, too.
+    collected.add(units.format.as_mut(), rate);
+    collected.write(&mut metadata);
     Ok(Opened {
         header: MediaHeader::Audio(header),
         metadata,

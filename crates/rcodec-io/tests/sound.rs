@@ -4,7 +4,7 @@ mod common;
 
 use common::{Content, read, read_with, restore, write_seekable};
 use proptest::prelude::*;
-use rcodec_core::{AudioHeader, MediaHeader, SampleFormat};
+use rcodec_core::{AudioHeader, MediaHeader, MetadataKey, SampleFormat};
 use rcodec_io::{OutputFormat, ReadOptions, SourceKind, probe, restore_format};
 
 const TRANSCODE: ReadOptions = ReadOptions {
@@ -230,4 +230,109 @@ proptest! {
             prop_assert_eq!(restore(&content), file);
         }
     }
+}
+
+/// The FLAC with other metadata blocks behind its first.
+fn with_blocks(file: &[u8], blocks: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let (first, frames) = file.split_at(4 + 4 + 34);
+    let mut out = first.to_vec();
+    out[4] &= 0x7F;
+    for (i, (kind, data)) in blocks.iter().enumerate() {
+        let last = if i + 1 == blocks.len() { 0x80 } else { 0 };
+        out.push(kind | last);
+        out.extend_from_slice(&(data.len() as u32).to_be_bytes()[1..]);
+        out.extend_from_slice(data);
+    }
+    out.extend_from_slice(frames);
+    out
+}
+
+fn comments(tags: &[&str]) -> (u8, Vec<u8>) {
+    let mut data = 0u32.to_le_bytes().to_vec();
+    data.extend((tags.len() as u32).to_le_bytes());
+    for tag in tags {
+        data.extend((tag.len() as u32).to_le_bytes());
+        data.extend(tag.as_bytes());
+    }
+    (4, data)
+}
+
+fn front_cover(image: &[u8]) -> (u8, Vec<u8>) {
+    let mut data = 3u32.to_be_bytes().to_vec();
+    for text in ["image/png", "the front"] {
+        data.extend((text.len() as u32).to_be_bytes());
+        data.extend(text.as_bytes());
+    }
+    data.extend([0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 24, 0, 0, 0, 0]);
+    data.extend((image.len() as u32).to_be_bytes());
+    data.extend(image);
+    (6, data)
+}
+
+/// Tracks at some frames, as on a CD.
+fn cue_sheet(frames: &[u64], end: u64) -> (u8, Vec<u8>) {
+    let mut data = vec![0; 128 + 8];
+    data.push(0x80);
+    data.extend([0; 258]);
+    data.push(frames.len() as u8 + 1);
+    for (number, frame) in (1u8..).zip(frames) {
+        data.extend(frame.to_be_bytes());
+        data.push(number);
+        data.extend([0; 12 + 14]);
+        data.push(1);
+        data.extend(0u64.to_be_bytes());
+        data.extend([1, 0, 0, 0]);
+    }
+    data.extend(end.to_be_bytes());
+    data.push(170);
+    data.extend([0; 12 + 14 + 1]);
+    (5, data)
+}
+
+#[test]
+fn tags_covers_and_cue_points_are_carried_over() {
+    // Cue points of a CD stand at multiples of 588 frames.
+    let samples = noise(3 * 588, 16);
+    let blocks = [
+        comments(&[
+            "TITLE=Ein Titel",
+            "ARTIST=A",
+            "ARTIST=B",
+            "TRACKNUMBER=3",
+            "MOOD=calm",
+        ]),
+        front_cover(b"not really a PNG"),
+        cue_sheet(&[0, 588], 3 * 588),
+    ];
+    let file = with_blocks(&flac(&samples, 1, 16), &blocks);
+    let content = read_with(&file, &TRANSCODE);
+    check(&content, &samples, 1, 16);
+    let text = |key| content.metadata.get_str(key).unwrap_or("");
+    let tags: Vec<&str> = text(MetadataKey::TAGS).split('\0').collect();
+    for tag in [
+        "TITLE=Ein Titel",
+        "ARTIST=A",
+        "ARTIST=B",
+        "TRACKNUMBER=3",
+        "MOOD=calm",
+    ] {
+        assert!(tags.contains(&tag), "{tags:?}");
+    }
+    let picture = content.metadata.get(MetadataKey::PICTURE).unwrap();
+    assert_eq!(picture, b"image/png\0\x03the front\0not really a PNG");
+    let frames: Vec<&str> = text(MetadataKey::CUE_POINTS)
+        .split('\0')
+        .map(|point| point.split(' ').next().unwrap())
+        .collect();
+    assert!(frames.starts_with(&["0", "588"]), "{frames:?}");
+    // The WAV has them in front of its samples, and is read as one.
+    let wav = restore(&content);
+    let holds = |bytes: &[u8]| wav.windows(bytes.len()).any(|window| window == bytes);
+    assert!(holds(b"TPE1\0\0\0\x04\0\0\x03A\0B"));
+    assert!(holds(b"image/png\0\x03the front\0not really a PNG"));
+    assert!(holds(b"INAM"));
+    assert!(holds(b"cue "));
+    let again = read(&wav);
+    check(&again, &samples, 1, 16);
+    assert_eq!(restore(&again), wav);
 }

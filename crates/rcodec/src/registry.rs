@@ -10,6 +10,8 @@ pub static CODECS: &[&dyn Codec] = &[
     &rcodec_image::ImageLossy,
     #[cfg(feature = "audio")]
     &rcodec_audio::AudioLossless,
+    #[cfg(feature = "audio")]
+    &rcodec_audio::AudioLossy,
     #[cfg(feature = "text")]
     &rcodec_text::Text,
     #[cfg(feature = "zstd")]

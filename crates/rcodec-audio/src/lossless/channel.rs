@@ -61,11 +61,9 @@ impl<C: BitCoder, M: DecisionMixer> Work for MixedPass<'_, C, M> {
                     .pass
                     .reference_magnitudes
                     .map_or(0, |m| m.excess(frame)),
-                offsets_q8: [
-                    place.offset_q8(prediction.value_q8),
-                    place.offset_q8(prediction.least_squares_q8),
-                    place.offset_q8(prediction.mixed_q8),
-                ],
+                offsets_q8: prediction
+                    .estimates_q8
+                    .map(|estimate| place.offset_q8(estimate)),
                 can_fall: place.index > 0,
                 can_rise: place.index < places.last(),
             };
@@ -82,6 +80,8 @@ impl<C: BitCoder, M: DecisionMixer> Work for MixedPass<'_, C, M> {
                 magnitudes.push(residual.unsigned_abs());
             }
         }
+        #[cfg(test)]
+        super::learned_mixers::learn::note(self.residuals.learned());
         Ok(())
     }
 }

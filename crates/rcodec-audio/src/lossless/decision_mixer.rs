@@ -1,10 +1,11 @@
 //! Mixers for the decisions of the residual coder, from quick to thorough.
 
+use super::learned_mixers::{NARROW_Q12, WIDE_Q12};
 use super::residual::{DISTANCES, EXCESSES};
 use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash};
 
 /// Decisions are of three kinds.
-const KINDS: usize = 3;
+pub(crate) const KINDS: usize = 3;
 
 /// Turns the predictions of Laplace distributions and counters into one
 /// probability.
@@ -27,9 +28,17 @@ pub(crate) trait DecisionMixer {
 
     /// Learns the bit that came.
     fn update(&mut self, bit: bool);
+
+    /// What was learned, for [`learned_mixers`](super::learned_mixers): by
+    /// table of that module and row, weights and how quickly they still learn.
+    #[cfg(test)]
+    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+        Vec::new()
+    }
 }
 
-const RATE: LearningRate = LearningRate::falling(1000, 150, 8);
+const FIRST_RATE_Q16: u32 = 1000;
+const RATE: LearningRate = LearningRate::falling(FIRST_RATE_Q16, 150, 8);
 
 /// What is set in the last input.
 const BIAS_Q8: i32 = 256;
@@ -77,10 +86,21 @@ impl DecisionMixer for NarrowMixer {
     fn new() -> Self {
         let mut inputs = Inputs::new();
         inputs.set(7, BIAS_Q8);
-        NarrowMixer {
-            inputs,
-            mixer: Mixer::new(KINDS * DISTANCES, 65536 / 5, RATE),
+        let mut mixer = Mixer::new(KINDS * DISTANCES, 65536 / 5, RATE);
+        for set in 0..mixer.sets() {
+            mixer.set_weights(set, &NARROW_Q12[set / DISTANCES], FIRST_RATE_Q16);
         }
+        NarrowMixer { inputs, mixer }
+    }
+
+    #[cfg(test)]
+    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+        let sets = 0..self.mixer.sets();
+        sets.map(|set| {
+            let weights = self.mixer.weights_q12(set).to_vec();
+            (0, set / DISTANCES, weights, self.mixer.rate_q16(set))
+        })
+        .collect()
     }
 
     #[inline(always)]
@@ -120,10 +140,27 @@ impl DecisionMixer for WideMixer {
             second_rate: LearningRate::falling(300, 30, 9),
         };
         let sets = [KINDS * DISTANCES, KINDS * EXCESSES, KINDS * EXCESSES];
-        WideMixer {
-            inputs,
-            stack: MixerStack::new(sets, KINDS * DISTANCES, parameters),
+        let mut stack = MixerStack::new(sets, KINDS * DISTANCES, parameters);
+        for (mixer, rows) in stack.first_mut().iter_mut().zip(&WIDE_Q12) {
+            for set in 0..mixer.sets() {
+                let kind = set / (mixer.sets() / KINDS);
+                mixer.set_weights(set, &rows[kind], FIRST_RATE_Q16);
+            }
         }
+        WideMixer { inputs, stack }
+    }
+
+    #[cfg(test)]
+    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+        let mut learned = Vec::new();
+        for (i, mixer) in self.stack.first().iter().enumerate() {
+            for set in 0..mixer.sets() {
+                let row = i * KINDS + set / (mixer.sets() / KINDS);
+                let weights = mixer.weights_q12(set).to_vec();
+                learned.push((1, row, weights, mixer.rate_q16(set)));
+            }
+        }
+        learned
     }
 
     #[inline(always)]

@@ -3,9 +3,8 @@
 //! Each filter predicts what the stages before it left over, from its own
 //! history of the same. History is `i16`; weights are `i32` in Q24 with an
 //! `i16` shadow in Q14 for the dot product, which compilers turn into 16-bit
-//! multiply-adds. The step is divided by the power of the history. Both the
-//! power and the step fall with the distance of a tap, in segments of taps
-//! that double in length: recent samples tell more.
+//! multiply-adds. The step is divided by the power of the history, in which
+//! recent samples count more: by segments of taps that double in length.
 
 /// First taps of the segments; the first two are equally long.
 const SEGMENT_STARTS: [usize; 9] = [0, 16, 32, 64, 128, 256, 512, 1024, 2048];
@@ -23,8 +22,6 @@ pub(crate) struct NlmsShape {
     pub(crate) taps: usize,
     /// Step size `mu`, Q32.
     pub(crate) mu_q32: i64,
-    /// Step of each segment relative to `mu`, Q8.
-    pub(crate) taper_q8: [i64; 8],
 }
 
 /// A normalised LMS filter.
@@ -32,7 +29,6 @@ pub(crate) struct Nlms {
     taps: usize,
     /// `mu` times the sum of the segments' weights, Q32.
     step_q32: i64,
-    taper_q8: [i64; 8],
     /// The last `taps + 1` values end at `end`, newest last.
     history: Vec<i16>,
     end: usize,
@@ -68,7 +64,6 @@ impl Nlms {
         Nlms {
             taps,
             step_q32: (shape.mu_q32 * weight_sum_q16) >> 16,
-            taper_q8: shape.taper_q8,
             history: vec![0; taps + 1 + HISTORY_SLACK],
             end: taps + 1,
             weights_q24: vec![0; taps],
@@ -109,21 +104,16 @@ impl Nlms {
             return;
         }
         let history = &self.history[self.end - self.taps..self.end];
-        for segment in 0..self.segments {
-            let from = self.taps - SEGMENT_STARTS[segment + 1].min(self.taps);
-            let to = self.taps - SEGMENT_STARTS[segment];
-            let gain = (gain_q40 * self.taper_q8[segment]) >> 8;
-            let gain = gain.clamp(-0x7fff_ffff, 0x7fff_ffff) as i32;
-            // 15 significant bits, so that products fit 32 bits.
-            let shift = 17u32.saturating_sub(gain.unsigned_abs().leading_zeros());
-            adapt_segment(
-                &mut self.weights_q24[from..to],
-                &mut self.shadow_q14[from..to],
-                &history[from..to],
-                (gain >> shift) as i16,
-                16 - shift,
-            );
-        }
+        let gain = gain_q40.clamp(-0x7fff_ffff, 0x7fff_ffff) as i32;
+        // 15 significant bits, so that products fit 32 bits.
+        let shift = 17u32.saturating_sub(gain.unsigned_abs().leading_zeros());
+        adapt_weights(
+            &mut self.weights_q24,
+            &mut self.shadow_q14,
+            history,
+            (gain >> shift) as i16,
+            16 - shift,
+        );
     }
 
     #[inline(always)]
@@ -153,7 +143,7 @@ impl Nlms {
 /// `weights += (history * gain) >> shift`, rounded, and the shadow with it.
 /// `shift` is at most 16.
 #[inline(always)]
-fn adapt_segment(
+fn adapt_weights(
     weights_q24: &mut [i32],
     shadow_q14: &mut [i16],
     history: &[i16],

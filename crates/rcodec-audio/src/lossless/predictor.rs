@@ -1,10 +1,10 @@
-//! The prediction of one channel: least squares, a cascade of NLMS filters,
-//! their mixer, and the bias stage.
+//! The prediction of one channel: least squares, a cascade of NLMS filters and
+//! their mixers.
 //!
 //! ```text
-//! own past, reference channel ─▶ least squares ─┬───────────────▶ + ─▶ bias ─▶ prediction
-//!                     │           what is left ─┴▶ NLMS cascade ─▶ mixer ┘
-//!                     └─▶ others ─▶ differences from it ───────▶┘
+//! own past, reference channel ─▶ least squares ─▶ first mixer ─┬───────▶ + ─▶ prediction
+//!                     └─▶ others ─▶ differences ─┘└───────┐ │         │
+//!                                 what is left ─▶ NLMS cascade ─▶ mixer
 //! ```
 //!
 //! Predictions carry eight bits of fraction (Q8).
@@ -12,7 +12,7 @@
 use super::least_squares::LeastSquares;
 use super::nlms::Nlms;
 use super::preset::{Preset, RegressionShape};
-use super::stages::{Bias, FRACTION_BITS, MAX_STAGES, StageMixer};
+use super::stages::{FRACTION_BITS, MAX_STAGES, StageMixer};
 
 /// Zeros before and behind the samples of a plane, so that filters may look
 /// over its ends.
@@ -20,6 +20,9 @@ pub(crate) const MARGIN: usize = 64;
 
 /// Predictions stay within this, so that nothing overflows.
 const MAX_PREDICTION_Q8: i64 = 1 << 42;
+
+/// Step of the mixer of the regressions, Q16.
+const FIRST_MIXER_RATE_Q16: i64 = 60;
 
 /// The samples of one channel between two margins of zeros.
 #[derive(Clone, Debug, Default)]
@@ -64,15 +67,20 @@ impl Plane {
     }
 }
 
+/// Estimates of stages that help to code the sign.
+pub(crate) const ESTIMATES: usize = 8;
+/// Other regressions whose predictions are estimates of their own.
+const ESTIMATED_OTHERS: usize = 3;
+
 /// What the stages say of the next sample, Q8.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Prediction {
     /// The final prediction.
     pub(crate) value_q8: i64,
-    /// Least squares alone.
-    pub(crate) least_squares_q8: i64,
-    /// Least squares and cascade, without bias.
-    pub(crate) mixed_q8: i64,
+    /// The final prediction, the regressions together, these with three
+    /// filters of the cascade, single other regressions, and the regressions
+    /// with one and with two filters.
+    pub(crate) estimates_q8: [i64; ESTIMATES],
 }
 
 /// Least squares over a channel's past and a window of its reference.
@@ -125,15 +133,17 @@ pub(crate) struct Predictor {
     regression: Regression,
     other_regressions: Vec<Regression>,
     cascade: Vec<Nlms>,
+    /// Mixes the regressions.
+    first_mixer: StageMixer,
+    /// Mixes the cascade, and the regressions once more.
     mixer: StageMixer,
-    bias: Bias,
     /// History units are samples divided by 2^`history_shift`.
     history_shift: i32,
-    prediction: Prediction,
+    /// Prediction of the first regression.
+    regression_q8: i64,
+    /// That of all regressions.
+    base_q8: i64,
     stage_q8: [i64; MAX_STAGES],
-    last_value: i64,
-    last_errors_q8: [i64; 2],
-    value_before: i64,
 }
 
 /// `value << shift`, or `>> -shift` with rounding.
@@ -161,18 +171,16 @@ impl Predictor {
                 .iter()
                 .map(|&shape| Nlms::new(shape))
                 .collect(),
+            first_mixer: StageMixer::new(0, preset.other_regressions.len(), FIRST_MIXER_RATE_Q16),
             mixer: StageMixer::new(
                 preset.cascade.len(),
                 preset.other_regressions.len(),
                 preset.mixer_rate_q16,
             ),
-            bias: Bias::new(),
             history_shift,
-            prediction: Prediction::default(),
+            regression_q8: 0,
+            base_q8: 0,
             stage_q8: [0; MAX_STAGES],
-            last_value: 0,
-            last_errors_q8: [0; 2],
-            value_before: 0,
         }
     }
 
@@ -186,45 +194,57 @@ impl Predictor {
         frame: usize,
     ) -> Prediction {
         let frame = frame as isize;
-        let first = self.regression.predict_q8(own, reference, frame);
+        self.regression_q8 = self.regression.predict_q8(own, reference, frame);
+        let filters = self.cascade.len();
         for (stage, filter) in self.stage_q8.iter_mut().zip(&self.cascade) {
             let history_q14 = i64::from(filter.predict_q14());
             *stage = scale(history_q14, self.history_shift + FRACTION_BITS as i32 - 14);
         }
-        let others = &mut self.stage_q8[self.cascade.len()..];
-        for (stage, regression) in others.iter_mut().zip(&mut self.other_regressions) {
-            *stage = regression.predict_q8(own, reference, frame) - first;
+        self.base_q8 = self.regression_q8;
+        let mut others_q8 = [self.regression_q8; ESTIMATED_OTHERS];
+        if !self.other_regressions.is_empty() {
+            let mut differences_q8 = [0; MAX_STAGES];
+            for (i, regression) in self.other_regressions.iter_mut().enumerate() {
+                let other_q8 = regression.predict_q8(own, reference, frame);
+                differences_q8[i] = other_q8 - self.regression_q8;
+                others_q8[i.min(ESTIMATED_OTHERS - 1)] = other_q8;
+            }
+            let mixed = self.regression_q8 + self.first_mixer.mix(&differences_q8);
+            self.base_q8 = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
+            let moved_q8 = self.base_q8 - self.regression_q8;
+            let stages = self.stage_q8[filters..].iter_mut().zip(differences_q8);
+            for (stage, difference) in stages.take(self.other_regressions.len()) {
+                *stage = difference - moved_q8;
+            }
         }
-        let mixed = first + self.mixer.mix(&self.stage_q8);
-        let mixed = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
-        let context = self.bias_context(mixed);
-        self.prediction = Prediction {
-            value_q8: mixed + self.bias.get_q8(context),
-            least_squares_q8: first,
-            mixed_q8: mixed,
-        };
-        self.prediction
-    }
-
-    #[inline(always)]
-    fn bias_context(&self, mixed_q8: i64) -> usize {
-        let last_q8 = self.last_value << FRACTION_BITS;
-        let line_q8 = (2 * self.last_value - self.value_before) << FRACTION_BITS;
-        let [error, error_before] = self.last_errors_q8;
-        usize::from(error > 0)
-            | usize::from(error_before > 0) << 1
-            | usize::from(last_q8 > mixed_q8) << 2
-            | usize::from(line_q8 > mixed_q8) << 3
-            | usize::from(error.abs() > 32 << FRACTION_BITS) << 4
+        let mixed = self.base_q8 + self.mixer.mix(&self.stage_q8);
+        let value_q8 = mixed.clamp(-MAX_PREDICTION_Q8, MAX_PREDICTION_Q8);
+        let one_filter_q8 = self.base_q8 + self.stage_q8[0];
+        let two_filters_q8 = one_filter_q8 + if filters > 1 { self.stage_q8[1] } else { 0 };
+        let three_filters_q8 = two_filters_q8 + if filters > 2 { self.stage_q8[2] } else { 0 };
+        Prediction {
+            value_q8,
+            estimates_q8: [
+                value_q8,
+                self.base_q8,
+                three_filters_q8,
+                others_q8[0],
+                others_q8[1],
+                others_q8[2],
+                one_filter_q8,
+                two_filters_q8,
+            ],
+        }
     }
 
     /// Learns the sample that was predicted.
     #[inline(always)]
     pub(crate) fn update(&mut self, sample: i32) {
-        let value = i64::from(sample);
-        let value_q8 = value << FRACTION_BITS;
-        self.bias.update(value_q8 - self.prediction.mixed_q8);
-        let left_q8 = value_q8 - self.prediction.least_squares_q8;
+        let value_q8 = i64::from(sample) << FRACTION_BITS;
+        if !self.other_regressions.is_empty() {
+            self.first_mixer.update(value_q8 - self.regression_q8);
+        }
+        let left_q8 = value_q8 - self.base_q8;
         self.mixer.update(left_q8);
         self.regression.least_squares.update(f64::from(sample));
         for regression in &mut self.other_regressions {
@@ -238,8 +258,5 @@ impl Predictor {
             filter.update(scale(error_q8, -self.history_shift), history);
             target_q8 -= (self.stage_q8[i] * self.mixer.weight_q16(i)) >> 16;
         }
-        self.value_before = self.last_value;
-        self.last_value = value;
-        self.last_errors_q8 = [value_q8 - self.prediction.mixed_q8, self.last_errors_q8[0]];
     }
 }

@@ -8,8 +8,8 @@ use super::nlms::NlmsShape;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Preset {
     pub(crate) regression: RegressionShape,
-    /// Other regressions, usually with longer memories; their differences from
-    /// the first one are inputs of the mixer.
+    /// Other regressions, with longer or shorter memories; their differences
+    /// from the first one are mixed in before the cascade and behind it.
     pub(crate) other_regressions: Vec<RegressionShape>,
     pub(crate) cascade: Vec<NlmsShape>,
     pub(crate) mixer_rate_q16: i64,
@@ -43,19 +43,11 @@ const fn mu_q32(millionths: i64) -> i64 {
     (millionths << 32) / 1_000_000
 }
 
-const FLAT_Q8: [i64; 8] = [256; 8];
-
 fn nlms(taps: usize, mu_millionths: i64) -> NlmsShape {
     NlmsShape {
         taps,
         mu_q32: mu_q32(mu_millionths),
-        taper_q8: FLAT_Q8,
     }
-}
-
-fn long_cascade() -> Vec<NlmsShape> {
-    let first = nlms(1024, 98);
-    [vec![first], short_cascade()].concat()
 }
 
 fn short_cascade() -> Vec<NlmsShape> {
@@ -80,7 +72,7 @@ fn regression(interval: usize, lambda: f64, orders: [usize; 3]) -> RegressionSha
 }
 
 /// Step of the stage mixer, Q16.
-const MIXER_RATE_Q16: i64 = 131;
+const MIXER_RATE_Q16: i64 = 260;
 
 impl Preset {
     /// The preset of a number, if there is one.
@@ -99,24 +91,30 @@ impl Preset {
                 Mixing::Narrow,
             ),
             3 => (
-                regression(16, 0.9985, [24, 16, 15]),
-                vec![regression(8, 0.99, [16, 12, 3])],
-                vec![nlms(256, 470), nlms(32, 1900), nlms(16, 3000)],
+                regression(32, 0.999, [16, 16, 15]),
+                vec![],
+                vec![nlms(512, 100), nlms(32, 1500)],
                 Mixing::Wide,
             ),
             4 => (
-                regression(16, 0.9985, [32, 32, 15]),
-                vec![regression(8, 0.99, [16, 12, 3])],
-                long_cascade(),
+                regression(16, 0.9995, [32, 32, 15]),
+                vec![regression(8, 0.998, [20, 16, 7])],
+                vec![nlms(1024, 60), nlms(256, 350), nlms(32, 1500)],
                 Mixing::Wide,
             ),
             5 => (
-                regression(8, 0.998, [32, 32, 15]),
+                regression(16, 0.9995, [32, 32, 23]),
                 vec![
-                    regression(16, 0.9995, [32, 32, 7]),
-                    regression(4, 0.99, [16, 12, 3]),
+                    regression(8, 0.998, [20, 16, 7]),
+                    regression(8, 0.99, [12, 8, 3]),
                 ],
-                long_cascade(),
+                vec![
+                    nlms(2048, 30),
+                    nlms(512, 100),
+                    nlms(128, 400),
+                    nlms(32, 1500),
+                    nlms(16, 3000),
+                ],
                 Mixing::Wide,
             ),
             6 => (

@@ -10,6 +10,8 @@
 //! rest as it is.
 
 use super::decision_mixer::DecisionMixer;
+use super::learned_mixers::SIGN_Q12;
+use super::predictor::ESTIMATES;
 use super::residual_tables::{
     BUCKETS, Decision, LEVELS, LaplaceTables, bucket_bounds, bucket_of, level_index,
 };
@@ -25,14 +27,11 @@ pub(crate) struct ResidualContext {
     pub(crate) reference_excess: i32,
     /// By how much predictions of single stages exceed the rounded one, in
     /// units of the residual, Q8.
-    pub(crate) offsets_q8: [i32; OFFSETS],
+    pub(crate) offsets_q8: [i32; ESTIMATES],
     /// Whether residuals below or above zero are possible.
     pub(crate) can_fall: bool,
     pub(crate) can_rise: bool,
 }
-
-/// Stages whose offsets help to code the sign.
-pub(crate) const OFFSETS: usize = 3;
 
 /// Running means of magnitudes, Q16, by their rates.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +109,9 @@ const MAX_LAPLACE: usize = 5;
 /// The most counter tables.
 const MAX_TABLES: usize = 8;
 /// Inputs of the sign's mixer.
-const SIGN_INPUTS: usize = 8;
+pub(crate) const SIGN_INPUTS: usize = 16;
+/// Weight sets of the sign's mixer, by loudness: two octaves each.
+pub(crate) const SIGN_SETS: usize = 8;
 /// Differences of levels, in half octaves, that contexts tell apart.
 pub(crate) const EXCESSES: usize = 13;
 /// Scales with two steps an octave.
@@ -175,6 +176,18 @@ impl<M: DecisionMixer> ResidualCoder<M> {
             upper_bit: vec![Counter::with_p1_q16(31000, 20); 64],
             lower_bit: vec![Counter::with_p1_q16(31800, 20); 128],
         }
+    }
+
+    /// As [`DecisionMixer::learned`], of all mixers.
+    #[cfg(test)]
+    pub(crate) fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+        let mut learned = self.mixer.learned();
+        let sign = &self.sign.mixer;
+        learned.extend((0..SIGN_SETS).map(|set| {
+            let weights = sign.weights_q12(set).to_vec();
+            (2, set, weights, sign.rate_q16(set))
+        }));
+        learned
     }
 
     /// Codes a residual with a magnitude below 2^34 and returns it.
@@ -354,8 +367,12 @@ struct SignCoder {
 
 impl SignCoder {
     fn new() -> Self {
+        let mut mixer = Mixer::new(SIGN_SETS, 0, LearningRate::falling(300, 30, 10));
+        for (set, weights) in SIGN_Q12.iter().enumerate() {
+            mixer.set_weights(set, weights, 300);
+        }
         SignCoder {
-            mixer: Mixer::new(8, 65536 / 4, LearningRate::falling(300, 30, 10)),
+            mixer,
             by_history: vec![Counter::default(); 256],
             by_magnitude: vec![Counter::default(); 64],
             history: 0,
@@ -385,13 +402,13 @@ impl SignCoder {
         let by_history = self.history & 0xff;
         let fraction = ((context.offsets_q8[0] + 128) >> 4).clamp(0, 15) as usize;
         let by_magnitude = fraction | (magnitude.min(4) as usize - 1) << 4;
-        inputs.set(OFFSETS, stretch(self.by_history[by_history].p1_q16()));
+        inputs.set(ESTIMATES, stretch(self.by_history[by_history].p1_q16()));
         inputs.set(
-            OFFSETS + 1,
+            ESTIMATES + 1,
             stretch(self.by_magnitude[by_magnitude].p1_q16()),
         );
         let set = level_index(mean_q16) / 16;
-        self.mixer.mix(&inputs, set.min(7));
+        self.mixer.mix(&inputs, set);
         let bit = coder.code_bit(negative, self.mixer.p1_q16())?;
         self.mixer.update(&inputs, bit);
         self.by_history[by_history].update(bit);

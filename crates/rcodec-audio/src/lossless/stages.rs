@@ -1,4 +1,4 @@
-//! Stages C: the mixer of the cascade's predictions, and the bias stage.
+//! Stage C: the mixer of the stages' predictions.
 
 /// Bits of fraction of predictions.
 pub(crate) const FRACTION_BITS: u32 = 8;
@@ -66,52 +66,3 @@ impl StageMixer {
         }
     }
 }
-
-/// Mean errors by context, subtracted from predictions.
-pub(crate) struct Bias {
-    means_q16: Vec<i64>,
-    counts: Vec<u8>,
-    context: usize,
-}
-
-impl Bias {
-    pub(crate) const CONTEXTS: usize = 64;
-
-    pub(crate) fn new() -> Self {
-        Bias {
-            means_q16: vec![0; Self::CONTEXTS],
-            counts: vec![0; Self::CONTEXTS],
-            context: 0,
-        }
-    }
-
-    /// What to add to a prediction in `context`, Q8.
-    #[inline(always)]
-    pub(crate) fn get_q8(&mut self, context: usize) -> i64 {
-        self.context = context % Self::CONTEXTS;
-        self.means_q16[self.context] >> 8
-    }
-
-    /// Learns the error of the uncorrected prediction, Q8.
-    #[inline(always)]
-    pub(crate) fn update(&mut self, error_q8: i64) {
-        let error_q8 = error_q8.clamp(-(1 << 40), 1 << 40);
-        let mean = &mut self.means_q16[self.context];
-        let count = &mut self.counts[self.context];
-        *mean += (((error_q8 << 8) - *mean) * RATES_Q16[usize::from(*count)]) >> 16;
-        if *count < 191 {
-            *count += 1;
-        }
-    }
-}
-
-/// 1 / (n + 9): the prior counts as eight errors of zero.
-static RATES_Q16: [i64; 192] = {
-    let mut rates = [0; 192];
-    let mut n = 0;
-    while n < 192 {
-        rates[n] = 65536 / (n as i64 + 9);
-        n += 1;
-    }
-    rates
-};

@@ -36,6 +36,17 @@ impl<const N: usize, const K: usize> MixerStack<N, K> {
         }
     }
 
+    /// The mixers of the first layer, to look at what they learned.
+    pub fn first(&self) -> &[Mixer<N>; K] {
+        &self.first
+    }
+
+    /// The mixers of the first layer, to begin with what others learned
+    /// ([`Mixer::set_weights`]).
+    pub fn first_mut(&mut self) -> &mut [Mixer<N>; K] {
+        &mut self.first
+    }
+
     /// Mixes with a context for each mixer of the first layer and one for the
     /// second, and returns the prediction in the logistic domain, Q8.
     #[inline(always)]

@@ -119,14 +119,17 @@ static LAST_USED: Mutex<Option<Arc<Model>>> = Mutex::new(None);
 /// The model of that id, from its file or as it was used last. Its memory is
 /// nobody's in particular; `budget` limits what the file may claim.
 fn load_model(id: ModelId, budget: &Budget) -> Result<Arc<Model>> {
-    let mut last_used = LAST_USED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(model) = last_used.as_ref().filter(|model| model.id() == id) {
-        return Ok(Arc::clone(model));
+    let last_used = || LAST_USED.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = last_used().clone();
+    if let Some(model) = kept.filter(|model| model.id() == id) {
+        return Ok(model);
     }
+    // Not under the lock: loading is work for rayon's threads, and one that
+    // waits for a part of it may take up another picture, which would wait for
+    // the lock.
     let limits = Budget::new(budget.limits().clone());
     let model = Arc::new(Registry::from_env().load(id, &limits)?);
-    *last_used = Some(Arc::clone(&model));
-    Ok(model)
+    Ok(last_used().insert(model).clone())
 }
 
 fn load(id: ModelId, budget: &Budget) -> Result<IntegerCodec> {

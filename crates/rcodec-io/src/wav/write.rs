@@ -2,6 +2,7 @@
 
 use super::head::{Container, HeadParser, Step, build, lengthen};
 use crate::pcm::Pcm;
+use crate::tags::wav_chunks;
 use crate::writer::{Sink, Writer};
 use rcodec_core::{AudioHeader, Error, Media, Metadata, MetadataKey, Result};
 
@@ -14,6 +15,8 @@ pub(crate) struct WavWriter<'a> {
     pcm: Pcm,
     /// For a new head: where it stands in the file, and its length.
     new_head: Option<(u64, u64)>,
+    /// For a new head: chunks between the format and the samples.
+    chunks: Vec<u8>,
     data_bytes: u64,
     buffer: Vec<u8>,
 }
@@ -33,6 +36,7 @@ impl<'a> WavWriter<'a> {
         }
         let kept = kept_head(audio, container, metadata)?;
         let mut pcm = Pcm::wav(audio.format);
+        let chunks = wav_chunks(metadata);
         let new_head = if let Some((head, as_kept)) = kept {
             sink.write_all(&head)?;
             pcm = as_kept;
@@ -44,7 +48,7 @@ impl<'a> WavWriter<'a> {
             )));
         } else {
             let at = sink.position()?;
-            let head = build(audio, u32::MAX, u32::MAX)?;
+            let head = insert(build(audio, u32::MAX, u32::MAX)?, &chunks);
             sink.write_all(&head)?;
             Some((at, head.len() as u64))
         };
@@ -53,10 +57,18 @@ impl<'a> WavWriter<'a> {
             audio: audio.clone(),
             pcm,
             new_head,
+            chunks,
             data_bytes: 0,
             buffer: Vec::new(),
         })
     }
+}
+
+/// A head with chunks before the one of the samples, whose own head is its end.
+fn insert(mut head: Vec<u8>, chunks: &[u8]) -> Vec<u8> {
+    let at = head.len() - 8;
+    head.splice(at..at, chunks.iter().copied());
+    head
 }
 
 /// The head the sound was read with, if it still suits: a lossy codec may have
@@ -105,7 +117,7 @@ impl Writer for WavWriter<'_> {
             }
             let riff_bytes = u32::try_from(head_bytes - 8 + self.data_bytes + padding);
             if let (Ok(data_bytes), Ok(riff_bytes)) = (u32::try_from(self.data_bytes), riff_bytes) {
-                let head = build(&self.audio, data_bytes, riff_bytes)?;
+                let head = insert(build(&self.audio, data_bytes, riff_bytes)?, &self.chunks);
                 self.sink.patch(at, &head)?;
             }
         } else if let Some(bytes) = tail.get(MetadataKey::AUDIO_TAIL) {

@@ -29,7 +29,7 @@ use crate::cm::table::PriorTable;
 use rcodec_core::{Budget, Error, Limits, ModelId, Reservation, Result};
 use rcodec_model::registry::Registry;
 use rcodec_model::{Model as ModelFile, TensorData};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The family of the model files.
 pub(crate) const FAMILY: &str = "text";
@@ -67,20 +67,28 @@ pub(crate) struct InUse {
 /// the same prior for each; the content follows from the id alone.
 static UNPACKED: Mutex<Option<Arc<Prior>>> = Mutex::new(None);
 
+/// What is kept. The lock is never held while a model is loaded: that is work
+/// for rayon's threads, and one that waits for a part of it may take up another
+/// file, which would wait for the lock.
+fn locked<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Frees what is kept for the next use.
 pub(crate) fn forget() {
-    *UNPACKED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    *locked(&UNPACKED) = None;
 }
 
 /// Number and id of the shipped prior that fits best, by its signature; `None`
 /// if there is none in reach.
 pub(crate) fn best_shipped(sample: &[u8]) -> Option<(u8, ModelId)> {
-    let mut kept = SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner);
-    let signatures = kept.get_or_insert_with(|| {
+    let kept = locked(&SIGNATURES).clone();
+    let signatures = kept.unwrap_or_else(|| {
         let registry = Registry::from_env();
         let budget = Budget::new(Limits::default());
         let load = |&id| signature::of_file(&registry.load(id, &budget).ok()?);
-        SHIPPED.iter().map(load).collect()
+        let signatures: Signatures = SHIPPED.iter().map(load).collect();
+        locked(&SIGNATURES).insert(signatures).clone()
     });
     let costs = signatures.iter().zip((1u8..).zip(SHIPPED));
     costs
@@ -92,7 +100,9 @@ pub(crate) fn best_shipped(sample: &[u8]) -> Option<(u8, ModelId)> {
 }
 
 /// The signatures of the shipped priors, those in reach.
-static SIGNATURES: Mutex<Option<Vec<Option<Vec<u8>>>>> = Mutex::new(None);
+static SIGNATURES: Mutex<Option<Signatures>> = Mutex::new(None);
+
+type Signatures = Arc<[Option<Vec<u8>>]>;
 
 impl Prior {
     /// Memory that a prior takes, about, in bytes.
@@ -104,18 +114,16 @@ impl Prior {
     /// Those of [`Registry::load`], and of [`Prior::from_file`].
     pub(crate) fn load(id: ModelId, budget: &Budget) -> Result<InUse> {
         let reservation = Arc::new(budget.reserve(Self::BYTES)?);
-        let mut unpacked = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = unpacked.as_ref().filter(|prior| prior.id == id);
-        let prior = match kept {
-            Some(prior) => Arc::clone(prior),
+        let kept = locked(&UNPACKED).clone();
+        let prior = match kept.filter(|prior| prior.id == id) {
+            Some(prior) => prior,
             None => {
                 // Its memory is charged above; this budget limits what the
                 // file may claim.
                 let limits = Budget::new(budget.limits().clone());
                 let file = Registry::from_env().load(id, &limits)?;
                 let prior = Arc::new(Prior::from_file(&file)?);
-                *unpacked = Some(Arc::clone(&prior));
-                prior
+                locked(&UNPACKED).insert(prior).clone()
             }
         };
         Ok(InUse {
