@@ -1,6 +1,7 @@
 //! Sends WAV files (16 bits) through the lossy codec: `measure_lossy OUT_DIR
 //! QUANTISER FILE…` writes what comes back and prints sizes; `train OUT
-//! QUANTISERS FILE…` lets the models learn.
+//! QUANTISERS FILE…` lets the models learn. Environment variables override
+//! parameters (see `rcodec_audio::lossy::experiment`).
 
 use rcodec_audio::lossy::experiment::{round_trip, train};
 use std::path::Path;
@@ -12,19 +13,24 @@ fn read(path: &str) -> (u32, usize, Vec<i16>) {
     (spec.sample_rate, spec.channels.into(), samples.collect())
 }
 
+fn given(name: &str) -> Option<f64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args[0] == "train" {
         let sounds: Vec<_> = args[3..].iter().map(|p| read(p)).collect();
         let quantisers: Vec<i32> = args[2].split(',').map(|q| q.parse().unwrap()).collect();
-        std::fs::write(&args[1], train(&sounds, &quantisers).unwrap()).unwrap();
+        std::fs::write(&args[1], train(&sounds, &quantisers, &given).unwrap()).unwrap();
         return;
     }
     let quantiser: i32 = args[1].parse().expect("a quantiser");
     for path in &args[2..] {
         let (rate, channels, samples) = read(path);
         let begun = std::time::Instant::now();
-        let (bytes, decoded) = round_trip(&samples, rate, channels, quantiser, 128).unwrap();
+        let (bytes, decoded) =
+            round_trip(&samples, rate, channels, (quantiser, 128), &given).unwrap();
         let seconds = samples.len() as f64 / channels as f64 / f64::from(rate);
         let name = Path::new(path).file_name().unwrap();
         let out = Path::new(&args[0]).join(name);

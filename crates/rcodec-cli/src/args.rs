@@ -55,6 +55,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DictCommand,
     },
+    /// Send sound through pipes, packet by packet
+    Stream {
+        #[command(subcommand)]
+        command: StreamCommand,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -335,6 +340,69 @@ pub(crate) struct ModelsShowArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StreamCommand {
+    /// Sound to packets, each written as soon as it is complete
+    Encode(StreamEncodeArgs),
+    /// Packets to a WAV file or pipe; lost ones are concealed
+    Decode(StreamDecodeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StreamEncodeArgs {
+    /// A sound file, or - for standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Where to write; - for standard output
+    #[arg(short, long, default_value = "-", value_name = "PATH")]
+    pub(crate) output: PathBuf,
+    /// Bits per second, such as 64k
+    #[arg(long, value_name = "RATE", value_parser = parse_bitrate, conflicts_with = "quality")]
+    pub(crate) bitrate: Option<u32>,
+    /// Quality [default: 60]
+    #[arg(short, long, value_name = "1..100", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: Option<u8>,
+    /// Length of a packet, about, in milliseconds; the delay is two and a half
+    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(5..=40))]
+    pub(crate) frame: u32,
+    /// Packets may get lost: make each one decode by itself
+    #[arg(long)]
+    pub(crate) loss: bool,
+    /// The input is sound without a header: RATE,CHANNELS,FORMAT, such as
+    /// 48000,2,s16le
+    #[arg(long, value_name = "SPEC", value_parser = parse_raw)]
+    pub(crate) raw: Option<rcodec_io::RawSound>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StreamDecodeArgs {
+    /// What `stream encode` wrote, or - for standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Where to write; - for standard output
+    #[arg(short, long, default_value = "-", value_name = "PATH")]
+    pub(crate) output: PathBuf,
+    /// Write samples without a header
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Lose so many packets, at random, such as 10%
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent, default_value = "0%")]
+    pub(crate) simulate_loss: f64,
+}
+
+/// `10%` or `10`, as a share.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text
+        .trim_end_matches('%')
+        .parse()
+        .map_err(|_| "no number".to_string())?;
+    if (0.0..=100.0).contains(&number) {
+        Ok(number / 100.0)
+    } else {
+        Err("not 0% to 100%".into())
+    }
 }
 
 #[derive(Debug, Subcommand)]

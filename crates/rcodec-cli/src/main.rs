@@ -18,6 +18,7 @@ mod progress;
 mod range;
 mod recover;
 mod report;
+mod stream;
 
 use args::{Args, Command};
 use clap::{CommandFactory, Parser};
@@ -56,6 +57,7 @@ fn run(args: Args) -> Result<Outcome, Failure> {
         Command::BenchChild => bench::serve(),
         Command::Models(args) => models::run(&args),
         Command::Dict { command } => dict::run(&command),
+        Command::Stream { command } => stream::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "rcodec", &mut script);

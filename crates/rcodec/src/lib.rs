@@ -34,6 +34,10 @@ mod target;
 
 #[cfg(feature = "audio")]
 pub use rcodec_audio::block_frames;
+#[cfg(feature = "audio")]
+pub use rcodec_audio::lossy::{
+    PacketDecoder, PacketEncoder, PacketOptions, PacketReader, PacketWriter,
+};
 pub use rcodec_bitstream::{ContainerReader, ContentDigest, Form, Latency, MAGIC, Summary};
 pub use rcodec_core::*;
 #[cfg(feature = "text")]

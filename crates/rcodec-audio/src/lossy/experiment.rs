@@ -1,4 +1,5 @@
-//! Whole signals through the codec with all parameters open.
+//! For tuning and training: whole signals through the codec with all its
+//! parameters open. Not part of the stable interface.
 
 use super::params::Params;
 use super::stream::{FrameDecoder, FrameEncoder};
@@ -6,47 +7,50 @@ use super::tuning::Tuning;
 use rcodec_core::Result;
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 
-/// Reads a parameter from the environment.
-fn var<T: std::str::FromStr>(name: &str, default: T) -> T {
-    let value = std::env::var(name).ok();
-    value.and_then(|v| v.parse().ok()).unwrap_or(default)
-}
+/// Gives a parameter by its name, if it is to be other than usual.
+pub type Overrides<'a> = &'a dyn Fn(&str) -> Option<f64>;
 
-fn params(rate: u32) -> (Params, Tuning) {
-    let mut params = Params::new(rate, var("MS", 21));
-    params.frame = var("FRAME", params.frame);
-    params.rule.slope_q8 = var("SLOPE", params.rule.slope_q8);
-    params.rule.fall = var("FALL", params.rule.fall);
-    params.rule.rise = var("RISE", params.rule.rise);
-    params.fill.low_q6 = var("FILL_LOW", params.fill.low_q6);
-    params.fill.high_q6 = var("FILL_HIGH", params.fill.high_q6);
-    params.fill.shrink_q6[0] = var("SHRINK1", params.fill.shrink_q6[0]);
-    params.fill.shrink_q6[1] = var("SHRINK2", params.fill.shrink_q6[1]);
-    let d = Tuning::default();
+fn params(rate: u32, given: Overrides<'_>) -> (Params, Tuning) {
+    let int = |name: &str, usual: i32| given(name).map_or(usual, |x| x as i32);
+    let byte = |name: &str, usual: u8| given(name).map_or(usual, |x| x as u8);
+    let float = |name: &str, usual: f32| given(name).map_or(usual, |x| x as f32);
+    let mut params = Params::new(rate, int("MS", 21) as u32);
+    let (rule, fill) = (&mut params.rule, &mut params.fill);
+    rule.slope_q8 = int("SLOPE", rule.slope_q8);
+    rule.fall = int("FALL", rule.fall);
+    rule.rise = int("RISE", rule.rise);
+    fill.low_q6 = byte("FILL_LOW", fill.low_q6);
+    fill.high_q6 = byte("FILL_HIGH", fill.high_q6);
+    fill.shrink_q6[0] = byte("SHRINK1", fill.shrink_q6[0]);
+    fill.shrink_q6[1] = byte("SHRINK2", fill.shrink_q6[1]);
+    let usual = Tuning::default();
     let tuning = Tuning {
-        round_first: var("ROUND1", d.round_first),
-        round: var("ROUND", d.round),
-        angle_bits: var("ANGLE_BITS", d.angle_bits),
-        forward_fall: var("FORWARD", d.forward_fall),
-        echo_from: var("ECHO_FROM", d.echo_from),
-        echo_weight: var("ECHO_WEIGHT", d.echo_weight),
-        block_bits: var("BLOCK_BITS", d.block_bits),
-        band_bits: var("BAND_BITS", d.band_bits),
-        level_bits: var("LEVEL_BITS", d.level_bits),
+        round_first: float("ROUND1", usual.round_first),
+        round: float("ROUND", usual.round),
+        angle_bits: float("ANGLE_BITS", usual.angle_bits as f32).into(),
+        forward_fall: float("FORWARD", usual.forward_fall),
+        echo_from: float("ECHO_FROM", usual.echo_from),
+        echo_weight: float("ECHO_WEIGHT", usual.echo_weight),
+        block_bits: float("BLOCK_BITS", usual.block_bits),
+        band_bits: float("BAND_BITS", usual.band_bits),
+        level_bits: float("LEVEL_BITS", usual.level_bits),
     };
     (params, tuning)
 }
 
 /// Encodes 16-bit samples with a fixed quantiser and key frames every so many;
 /// gives the bytes and the decoded samples.
+///
+/// # Errors
+/// None that can be foreseen.
 pub fn round_trip(
     samples: &[i16],
     rate: u32,
     channels: usize,
-    quantiser: i32,
-    key: usize,
+    (quantiser, key): (i32, usize),
+    given: Overrides<'_>,
 ) -> Result<(usize, Vec<i16>)> {
-    let (params, tuning) = params(rate);
+    let (params, tuning) = params(rate, given);
     let mut encoder = FrameEncoder::new(params, tuning, rate, channels);
     let mut decoder = FrameDecoder::new(params, rate, channels);
     let length = samples.len() / channels;
@@ -84,11 +88,18 @@ pub fn round_trip(
 
 /// Lets models learn from many sounds (rate, channels, samples), at several
 /// quantisers, and gives the prior.
-pub fn train(sounds: &[(u32, usize, Vec<i16>)], quantisers: &[i32]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// None that can be foreseen.
+pub fn train(
+    sounds: &[(u32, usize, Vec<i16>)],
+    quantisers: &[i32],
+    given: Overrides<'_>,
+) -> Result<Vec<u8>> {
     let mut spectrum = None;
     for &quantiser in quantisers {
         for (rate, channels, samples) in sounds {
-            let (params, tuning) = params(*rate);
+            let (params, tuning) = params(*rate, given);
             let mut encoder = FrameEncoder::new(params, tuning, *rate, *channels);
             if let Some(learned) = spectrum.take() {
                 encoder.coder().spectrum.take_models(learned);
@@ -101,7 +112,6 @@ pub fn train(sounds: &[(u32, usize, Vec<i16>)], quantisers: &[i32]) -> Result<Ve
             for _ in 0..frames {
                 encoder.encode(&mut coder, quantiser)?;
             }
-            eprintln!("{quantiser} {} bytes", coder.bytes());
             spectrum = Some(encoder.coder().spectrum.models().clone());
         }
     }

@@ -6,6 +6,12 @@
 //! samples ─▶ Analysis ─ Frame ─▶ FrameCoder ─▶ bits ─▶ FrameCoder ─ Frame ─▶ Synthesis ─▶ samples
 //!            floats allowed       \_____________ integers, the same code _______________/
 //! ```
+//!
+//! [`AudioLossy`] is the codec for files; [`PacketEncoder`] and
+//! [`PacketDecoder`] work packet by packet for live use, [`PacketWriter`] and
+//! [`PacketReader`] put packets into a pipe. FORMAT.md, section 7.6, describes
+//! what they write; the numbers that models begin with are `prior.bin`, learned
+//! by `examples/measure_lossy.rs` from training material.
 
 mod analysis;
 mod codec;
@@ -24,8 +30,11 @@ mod synthesis;
 mod transform;
 mod trig;
 mod tuning;
+mod wire;
 
+#[doc(hidden)]
 pub mod experiment;
 
 pub use codec::AudioLossy;
 pub use packet::{PacketDecoder, PacketEncoder, PacketOptions};
+pub use wire::{PacketReader, PacketWriter};

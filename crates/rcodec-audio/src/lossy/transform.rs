@@ -101,8 +101,9 @@ impl Dct4 {
             }
         }
         assert!(rest == 1 && size <= MAX_BLOCK, "a length of blocks");
-        let order = 8 * size as u64;
-        let turns = |i: usize, q| root(4 * i as u64 + 1, order, q);
+        // An eighth of a step on either side of the FFT makes the quarter.
+        let order = 16 * size as u64;
+        let turns = |i: usize, q| root(8 * i as u64 + 1, order, q);
         // sqrt(2 / size) in Q30.
         let scale_q30 = (2u128 << 60).div_euclid(size as u128).isqrt() as i64;
         let scaled = |c: Complex| Complex {

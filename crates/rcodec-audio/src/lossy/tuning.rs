@@ -26,7 +26,7 @@ impl Default for Tuning {
         Tuning {
             round_first: 0.46,
             round: 0.5,
-            angle_bits: 4.0,
+            angle_bits: 12.0,
             forward_fall: 2.0,
             echo_from: 4.0,
             echo_weight: 2.0,
