@@ -157,8 +157,8 @@ impl Analysis {
         };
         if let [left, right] = &mut channels[..] {
             let map = &layout.maps[split][self.angle_split];
-            for band in 0..bands.count() {
-                let before = self.angles.get(usize::from(map[band])).copied();
+            for (band, &nearest) in map.iter().enumerate().take(bands.count()) {
+                let before = self.angles.get(usize::from(nearest)).copied();
                 let range = bands.range(band);
                 let (l, r) = (&mut left[range.clone()], &mut right[range]);
                 let angle = choose_angle(l, r, before, tuning);
@@ -282,7 +282,7 @@ impl Chooser<'_> {
         for signal in signal {
             let finest = self.spectra(signal, start, MAX_SPLITS as usize);
             masks.push(self.masks(&finest));
-            for split in 0..=MAX_SPLITS as usize {
+            for (split, costs) in costs.iter_mut().enumerate() {
                 let spectra = match split {
                     3 => finest.clone(),
                     _ => self.spectra(signal, start, split),
@@ -291,7 +291,7 @@ impl Chooser<'_> {
                 for (i, spectrum) in spectra.iter().enumerate() {
                     let times = 1 << (MAX_SPLITS as usize - split);
                     let masks = &masks[i * times..(i + 1) * times];
-                    costs[split][i] += self.cost(spectrum, split, masks);
+                    costs[i] += self.cost(spectrum, split, masks);
                 }
             }
         }
