@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         }
         let n = content.len().max(1) as f64;
         println!(
-            "{arg},{},{:.4},{:.3},{:.1}",
+            "{arg},{},{:.4},{:.3},{:.3}",
             content.len(),
             bits / n,
             predictor.runs() as f64 / n,

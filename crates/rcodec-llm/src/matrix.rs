@@ -41,15 +41,22 @@ pub(crate) fn quantize_row(row: &[Float], out: &mut Vec<i8>) -> Scale {
         };
     }
     let divisor = most.mantissa.unsigned_abs();
+    // The quotient by multiplication with an inverse for each power of two,
+    // which is at most one too small.
+    let twice: [u64; 10] = std::array::from_fn(|shift| u64::from(divisor) << (shift + 1));
+    let inverse_q55 = twice.map(|twice| (1 << 55) / twice);
     out.extend(row.iter().map(|w| {
         // Below 1/512 of the largest a weight is 0.
         let shift = most.exponent - w.exponent;
         if w.mantissa == 0 || shift > 9 {
             return 0;
         }
-        let divisor = u64::from(divisor) << shift;
-        let q = (u64::from(w.mantissa.unsigned_abs()) * 254 + divisor) / (2 * divisor);
-        if w.mantissa < 0 { -(q as i8) } else { q as i8 }
+        let shift = shift as usize;
+        let numerator = u64::from(w.mantissa.unsigned_abs()) * 254 + (u64::from(divisor) << shift);
+        let quotient = (numerator * inverse_q55[shift]) >> 55;
+        let is_small = (quotient + 1) * twice[shift] <= numerator;
+        let q = quotient as i8 + i8::from(is_small);
+        if w.mantissa < 0 { -q } else { q }
     }));
     // 24 bits over 127, to 16 bits: the quotient has 17 or 18.
     let quotient = (u64::from(divisor) << 16) / 127;

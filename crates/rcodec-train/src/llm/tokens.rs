@@ -48,7 +48,7 @@ impl Corpus {
             .iter()
             .map(|text| {
                 let end = text.len() - (text.len() as f64 * HELD_OUT) as usize;
-                let (train, held_out) = text.split_at(text.floor_char_boundary(end));
+                let (train, held_out) = text.split_at(boundary(text, end));
                 (pieces(train), held_out)
             })
             .collect();
@@ -144,12 +144,19 @@ fn learn(parts: &[(Vec<&str>, &str)], vocab_size: usize) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
+/// The last boundary of characters at or before a place in a text.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut places = (0..=at.min(text.len())).rev();
+    let found = places.find(|&place| text.is_char_boundary(place));
+    found.unwrap_or(0)
+}
+
 /// A text in pieces that end with lines.
 fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while rest.len() > PIECE_BYTES {
-        let end = rest.floor_char_boundary(PIECE_BYTES);
+        let end = boundary(rest, PIECE_BYTES);
         let end = rest[..end].rfind('\n').map_or(end, |at| at + 1);
         let (piece, after) = rest.split_at(end);
         pieces.push(piece);
