@@ -32,7 +32,9 @@ impl Params {
         Params {
             frame: frame_for(sample_rate, milliseconds),
             rule: StepRule {
-                slope_q8: 128,
+                // Narrow bands are speech: there a better ratio of signal to
+                // noise at all frequencies is worth more than bandwidth.
+                slope_q8: if sample_rate <= 24_000 { 85 } else { 128 },
                 fall: 1000,
                 rise: 1000,
             },
