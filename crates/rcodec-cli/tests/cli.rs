@@ -790,6 +790,33 @@ fn sound_with_loss_keeps_its_length_and_its_bit_rate() {
 }
 
 #[test]
+fn sound_streams_through_pipes_and_survives_losses() {
+    let samples: Vec<i32> = (0..48_000)
+        .map(|i| ((f64::from(i) * 0.07).sin() * 7000.0) as i32)
+        .collect();
+    let stream = |args: &[&str], input: Vec<u8>| {
+        let mut command = rcodec();
+        let output = command.arg("stream").args(args).write_stdin(input);
+        let output = output.output().unwrap();
+        let notes = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{notes}");
+        (output.stdout, notes)
+    };
+    let (packets, _) = stream(&["encode", "--loss", "--bitrate", "32k"], wav(&samples));
+    assert!((1500..8000).contains(&packets.len()), "{}", packets.len());
+    let (whole, notes) = stream(&["decode", "--raw"], packets.clone());
+    assert_eq!((whole.len(), notes.as_str()), (96_000, ""));
+    let (some, notes) = stream(&["decode", "--simulate-loss", "10%"], packets.clone());
+    assert_eq!(some.len(), 44 + 96_000);
+    assert!(notes.contains("were lost"));
+    rcodec()
+        .args(["stream", "decode"])
+        .write_stdin(&packets[..1000])
+        .assert()
+        .code(3);
+}
+
+#[test]
 fn a_quality_is_found_for_a_target() {
     let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
     let encoded = folder.path().join("photo.png.rcd");

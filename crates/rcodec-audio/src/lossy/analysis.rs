@@ -157,7 +157,7 @@ impl Analysis {
         };
         if let [left, right] = &mut channels[..] {
             let map = &layout.maps[split][self.angle_split];
-            for (band, &nearest) in map.iter().enumerate().take(bands.count()) {
+            for (band, &nearest) in map.iter().enumerate() {
                 let before = self.angles.get(usize::from(nearest)).copied();
                 let range = bands.range(band);
                 let (l, r) = (&mut left[range.clone()], &mut right[range]);
@@ -283,15 +283,15 @@ impl Chooser<'_> {
             let finest = self.spectra(signal, start, MAX_SPLITS as usize);
             masks.push(self.masks(&finest));
             for (split, costs) in costs.iter_mut().enumerate() {
-                let spectra = match split {
-                    3 => finest.clone(),
+                let spectra = match split as u32 {
+                    MAX_SPLITS => finest.clone(),
                     _ => self.spectra(signal, start, split),
                 };
                 let masks = &masks[masks.len() - 1];
-                for (i, spectrum) in spectra.iter().enumerate() {
+                for (i, (spectrum, cost)) in spectra.iter().zip(costs).enumerate() {
                     let times = 1 << (MAX_SPLITS as usize - split);
                     let masks = &masks[i * times..(i + 1) * times];
-                    costs[i] += self.cost(spectrum, split, masks);
+                    *cost += self.cost(spectrum, split, masks);
                 }
             }
         }
