@@ -365,7 +365,7 @@ pub(crate) struct StreamEncodeArgs {
     #[arg(short, long, value_name = "1..100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
     /// Length of a packet, about, in milliseconds; the delay is two and a half
-    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(5..=40))]
+    #[arg(long, value_name = "MS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(5..=40))]
     pub(crate) frame: u32,
     /// Packets may get lost: make each one decode by itself
     #[arg(long)]

@@ -9,7 +9,7 @@ use rcodec_core::{AudioHeader, Error, Rate, Result, SampleFormat};
 use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
 
 /// Milliseconds of a frame, about, of the profile `stream`.
-const STREAM_MILLISECONDS: u32 = 10;
+const STREAM_MILLISECONDS: u32 = 12;
 
 /// How sound is cut into packets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct PacketOptions {
 }
 
 impl Default for PacketOptions {
-    /// Quality 60, frames of 10 ms, independent every 64 packets.
+    /// Quality 60, frames of 12 ms, independent every 64 packets.
     fn default() -> Self {
         PacketOptions {
             rate: Rate::Quality(60.0),
