@@ -7,8 +7,8 @@
 use crate::join;
 use rcodec::{
     AudioBlock, AudioHeader, Budget, CodecId, ColorType, DecodeContext, Effort, EncodeContext,
-    Error, ImageHeader, ImageStrip, Limits, MAGIC, Media, MediaHeader, MediaKind, Rate, Recovery,
-    SampleFormat, Samples, StreamDecoder,
+    Error, ImageHeader, ImageStrip, Limits, MAGIC, Media, MediaHeader, MediaKind, PacketReader,
+    Rate, Recovery, SampleFormat, Samples, StreamDecoder,
 };
 use rcodec_bitstream::{Cursor, write_varint};
 use rcodec_io::{ReadOptions, Sink, SourceKind};
@@ -29,8 +29,10 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("audio_lossless", |data| {
         payloads(CodecId::AUDIO_LOSSLESS, data)
     }),
+    ("audio_lossy", |data| payloads(CodecId::AUDIO_LOSSY, data)),
     ("text", |data| payloads(CodecId::TEXT, data)),
     ("zstd", |data| payloads(CodecId::ZSTD, data)),
+    ("packets", packets),
     ("recover", recover),
     ("model", model),
     ("source", source),
@@ -149,6 +151,25 @@ fn split_block(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let len = usize::try_from(len).map_or(rest.len(), |len| len.min(rest.len()));
     let (payload, rest) = rest.split_at(len);
     Some((kind, payload, rest.get(8..).unwrap_or_default()))
+}
+
+/// A stream of packets, a fifth of which do not arrive, gives sound or an error.
+pub fn packets(data: &[u8]) {
+    let Ok(mut reader) = PacketReader::new(data) else {
+        return;
+    };
+    let mut arrived = 0;
+    let mut samples = 0;
+    let arrives = |arrived: &mut u32| {
+        *arrived += 1;
+        !arrived.is_multiple_of(5)
+    };
+    while let Ok(Some(more)) = reader.next_samples(|| arrives(&mut arrived)) {
+        samples += more.len();
+        if samples > 1 << 22 {
+            break;
+        }
+    }
 }
 
 /// Damaged sound gives sound with silences, or an error.

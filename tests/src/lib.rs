@@ -4,8 +4,9 @@
 pub mod hostile;
 
 use rcodec::{
-    AudioBlock, AudioHeader, Codec, ColorType, DecodeContext, EncodeContext, ImageHeader,
-    ImageStrip, Media, MediaHeader, Result, SampleFormat, Samples,
+    AudioBlock, AudioHeader, Codec, ColorType, DecodeContext, Effort, EncodeContext, ImageHeader,
+    ImageStrip, Latency, Media, MediaHeader, Metadata, Rate, Result, SampleFormat, Samples,
+    StreamEncoder,
 };
 use rcodec_datasets::{
     Picture, Random, checkerboard, dithered, gradient, json_lines, landscape, music, noise,
@@ -93,6 +94,28 @@ impl Sample {
             header: MediaHeader::Bytes,
             unit: (!bytes.is_empty()).then_some(Media::Bytes(bytes)),
         }
+    }
+
+    /// Encodes the sample in one of the container's forms, at that effort; lossy
+    /// codecs at quality 40.
+    pub fn encode_as(&self, codec: &dyn Codec, effort: u8, latency: Latency) -> Result<Vec<u8>> {
+        let rate = match codec.info().lossy {
+            true => Rate::Quality(40.0),
+            false => Rate::Lossless,
+        };
+        let context = EncodeContext {
+            effort: Effort::new(effort)?,
+            rate,
+            ..EncodeContext::default()
+        };
+        let none = Metadata::default();
+        let header = &self.header;
+        let mut encoder =
+            StreamEncoder::new(codec, header, none.clone(), context, latency, Vec::new())?;
+        if let Some(unit) = &self.unit {
+            encoder.write(unit.clone())?;
+        }
+        Ok(encoder.finish(&none)?.out)
     }
 
     /// Encodes the sample.

@@ -1,7 +1,7 @@
 //! Writes the small files with which a fuzzer's corpus begins:
 //! `fuzz-seeds CHECK FOLDER`.
 
-use rcodec::{Effort, EncodeContext, Latency, Metadata, Rate, StreamEncoder};
+use rcodec::{Latency, Media, MediaHeader, Metadata, PacketOptions, PacketWriter};
 use rcodec_tests::{Sample, all_samples};
 use std::error::Error;
 use std::fs;
@@ -19,9 +19,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "source" => sources(&mut files)?,
         "round_trip" => media(&mut files),
         "model" => models(&mut files)?,
-        "recover" => streams(Some("audio-lossless"), &mut files)?,
-        "container" => streams(None, &mut files)?,
-        codec => streams(Some(&codec.replace('_', "-")), &mut files)?,
+        "recover" => streams(Some("audio-lossless"), &mut files),
+        "container" => streams(None, &mut files),
+        "packets" => packets(&mut files)?,
+        codec => streams(Some(&codec.replace('_', "-")), &mut files),
     }
     // libFuzzer learns more from many small files than from a few large ones.
     files.retain(|file| file.len() <= 32_768);
@@ -36,7 +37,7 @@ type Files = Vec<Vec<u8>>;
 
 /// Every sample small enough, by one codec or all, at three efforts, in blocks:
 /// their checksums can be mended, so that what is behind them is reached.
-fn streams(codec: Option<&str>, files: &mut Files) -> Result<(), Box<dyn Error>> {
+fn streams(codec: Option<&str>, files: &mut Files) {
     for sample in all_samples() {
         let fits = |name: &str| codec.is_none_or(|codec| codec == name);
         let codecs = rcodec::CODECS
@@ -46,37 +47,28 @@ fn streams(codec: Option<&str>, files: &mut Files) -> Result<(), Box<dyn Error>>
             for effort in [1, 5, 9] {
                 for latency in [Latency::Live, Latency::Smallest] {
                     // Not every codec takes all media.
-                    files.extend(stream(*codec, &sample, effort, latency).ok());
+                    files.extend(sample.encode_as(*codec, effort, latency).ok());
                 }
             }
         }
     }
-    Ok(())
 }
 
-fn stream(
-    codec: &dyn rcodec::Codec,
-    sample: &Sample,
-    effort: u8,
-    latency: Latency,
-) -> rcodec::Result<Vec<u8>> {
-    let context = EncodeContext {
-        effort: Effort::new(effort)?,
-        rate: if codec.info().lossy {
-            Rate::Quality(40.0)
-        } else {
-            Rate::Lossless
-        },
-        ..EncodeContext::default()
-    };
-    let none = Metadata::default();
-    let header = &sample.header;
-    let mut encoder =
-        StreamEncoder::new(codec, header, none.clone(), context, latency, Vec::new())?;
-    if let Some(unit) = &sample.unit {
-        encoder.write(unit.clone())?;
+/// Streams of packets of every sound that can be had so.
+fn packets(files: &mut Files) -> rcodec::Result<()> {
+    for sample in rcodec_tests::sounds() {
+        let (MediaHeader::Audio(header), Some(Media::Audio(block))) =
+            (&sample.header, &sample.unit)
+        else {
+            continue;
+        };
+        let Ok(mut writer) = PacketWriter::new(header, PacketOptions::default(), Vec::new()) else {
+            continue;
+        };
+        writer.push(&block.samples)?;
+        files.push(writer.finish()?);
     }
-    Ok(encoder.finish(&none)?.out)
+    Ok(())
 }
 
 /// Files of every format that is written, behind the byte that says how they
