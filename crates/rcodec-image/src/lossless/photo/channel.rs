@@ -59,7 +59,7 @@ impl<'a, 'p, C, const E: usize, const N: usize, const M: usize> Channel<'a, 'p, 
             coder,
             position,
             max: i32::from(max),
-            experts: ChannelExperts::new(&field, position, max, setup.width),
+            experts: ChannelExperts::new(&field, position, max, setup.width, setup.engine),
             nodes: NodeModels::new(),
             memories: Memories::new(N),
             seen: setup.use_seen.then(SeenStage::new),
@@ -97,8 +97,7 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Work
             self.residuals.push(residual);
         }
         channel.field.end_row(channel.position, y);
-        let base = channel.field.row(channel.position, y);
-        channel.experts.end_row(&channel.field, base);
+        channel.experts.end_row();
         Ok(())
     }
 }
@@ -167,7 +166,7 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
         }
         *slot = value as u16;
         self.field.samples[base] = value as u16;
-        self.experts.update(&self.field, base, value, x);
+        self.experts.update(value, x);
         if N > 16 {
             self.memories.update(value);
         }

@@ -6,6 +6,7 @@ use super::field::Field;
 use super::local::{LocalOls, LocalParams};
 use super::ols::{Ols, OlsParams};
 use crate::lossless::logistic::quarter_log2;
+use rcodec_fixed::Engine;
 
 /// Lanes of error arrays, for vector code.
 const LANES: usize = 8;
@@ -17,7 +18,7 @@ const ENERGIES: usize = 96;
 pub(crate) const MU_Q: u32 = 6;
 
 /// Features of the least-squares experts.
-const FEATURES_HUGE: usize = 32;
+const FEATURES_HUGE: usize = 31;
 const FEATURES_LARGE: usize = 24;
 const FEATURES_WIDE: usize = 15;
 const FEATURES_SMALL: usize = 12;
@@ -54,18 +55,18 @@ struct MeanError {
 /// Experts of the large level only.
 struct MoreOls {
     /// A long memory.
-    slow: Ols<FEATURES_HUGE>,
+    slow: Ols<FEATURES_HUGE, 32>,
     /// Hardly any memory.
-    tiny: Ols<FEATURES_TINY>,
+    tiny: Ols<FEATURES_TINY, 16>,
     /// One for each position within squares of two by two: pictures whose
     /// colours were interpolated.
-    phases: [Ols<FEATURES_LARGE>; 4],
+    phases: [Ols<FEATURES_LARGE, 32>; 4],
     /// A wider window.
     wide: LocalOls<FEATURES_WIDE>,
 }
 
 impl MoreOls {
-    fn new(bits: u8, width: usize) -> Self {
+    fn new(bits: u8, width: usize, engine: Engine) -> Self {
         let slow = OlsParams {
             keep: 0.998,
             ridge: 8.0,
@@ -87,17 +88,17 @@ impl MoreOls {
             ridge: 16.0,
         };
         MoreOls {
-            slow: Ols::new(slow, bits),
-            tiny: Ols::new(tiny, bits),
-            phases: std::array::from_fn(|_| Ols::new(phase, bits)),
-            wide: LocalOls::new(wide, bits, width),
+            slow: Ols::new(slow, bits, engine),
+            tiny: Ols::new(tiny, bits, engine),
+            phases: std::array::from_fn(|_| Ols::new(phase, bits, engine)),
+            wide: LocalOls::new(wide, bits, width, engine),
         }
     }
 }
 
 /// The experts of one channel.
 pub(crate) struct ChannelExperts<const E: usize> {
-    large: Ols<FEATURES_LARGE>,
+    large: Ols<FEATURES_LARGE, 32>,
     near: LocalOls<FEATURES_SMALL>,
     more: Option<Box<MoreOls>>,
     /// Features as pairs of positions, relative to the sample; their
@@ -207,7 +208,13 @@ impl<const E: usize> ChannelExperts<E> {
     const BLEND: usize = E - 1;
 
     /// The experts of the channel at `position` of `order`.
-    pub(crate) fn new(field: &Field, position: usize, max: u16, width: usize) -> Self {
+    pub(crate) fn new(
+        field: &Field,
+        position: usize,
+        max: u16,
+        width: usize,
+        engine: Engine,
+    ) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
             keep: if E == 4 { 0.995 } else { 0.98 },
@@ -229,9 +236,9 @@ impl<const E: usize> ChannelExperts<E> {
         }
         let guide = (position > 0).then_some(-(field.plane as isize));
         ChannelExperts {
-            large: Ols::new(large, bits),
-            near: LocalOls::new(near, bits, width),
-            more: (E > 4).then(|| Box::new(MoreOls::new(bits, width))),
+            large: Ols::new(large, bits, engine),
+            near: LocalOls::new(near, bits, width, engine),
+            more: (E > 4).then(|| Box::new(MoreOls::new(bits, width, engine))),
             offsets: feature_offsets(field, position),
             features: [0; FEATURES_HUGE],
             phase: 0,
@@ -264,10 +271,10 @@ impl<const E: usize> ChannelExperts<E> {
 
     /// Learns row `y`, which is complete now.
     #[inline(always)]
-    pub(crate) fn end_row(&mut self, field: &Field, base: usize) {
-        self.near.end_row(field, &self.offsets, base, self.y);
+    pub(crate) fn end_row(&mut self) {
+        self.near.end_row(self.y);
         if let Some(more) = &mut self.more {
-            more.wide.end_row(field, &self.offsets, base, self.y);
+            more.wide.end_row(self.y);
         }
     }
 
@@ -395,7 +402,7 @@ impl<const E: usize> ChannelExperts<E> {
 
     /// Learns what the sample was.
     #[inline(always)]
-    pub(crate) fn update(&mut self, field: &Field, base: usize, value: i32, x: usize) {
+    pub(crate) fn update(&mut self, value: i32, x: usize) {
         let value_q6 = value << MU_Q;
         let mut errors = [0; LANES];
         for (e, slot) in errors.iter_mut().enumerate().take(E) {
@@ -426,12 +433,12 @@ impl<const E: usize> ChannelExperts<E> {
         let target = value - self.base_value;
         let large = first(&self.features);
         self.large.update(large, target);
-        self.near.update(field, &self.offsets, base, x);
+        self.near.update(first(&self.features), target, x);
         if let Some(more) = &mut self.more {
             more.slow.update(&self.features, target);
             more.tiny.update(first(&self.features), target);
             more.phases[self.phase].update(large, target);
-            more.wide.update(field, &self.offsets, base, x);
+            more.wide.update(first(&self.features), target, x);
         }
     }
 }

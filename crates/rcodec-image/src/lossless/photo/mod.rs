@@ -25,6 +25,7 @@ mod node;
 pub(crate) mod ols;
 mod pipeline;
 mod seen;
+mod solve;
 mod tree;
 
 use crate::lossless::plane::Planes;
