@@ -13,6 +13,10 @@ const SAMPLE_PIXELS: usize = 40_000;
 /// Pieces of the sample.
 const SAMPLE_BANDS: usize = 3;
 
+/// Where repetitions are far away: below so many of a hundred bytes of
+/// graphics mode's for a sample, another mode is better for the whole.
+const SURE_PERCENT: usize = 60;
+
 /// When so many of a hundred blocks came before, the whole is coded by both.
 const AGAIN_PERCENT: usize = 40;
 
@@ -41,18 +45,33 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     if repeated < photo_below && !repeats_afar {
         return Ok(vec![other]);
     }
-    if planes.pixels() <= SAMPLE_PIXELS || repeats_afar {
+    if planes.pixels() <= SAMPLE_PIXELS {
         return Ok(vec![MODE_GRAPHICS, other]);
     }
     let sample = sample_of(planes);
     let progress = PictureProgress::new(&NoProgress, 0);
     let mut sizes = [usize::MAX; 2];
-    for (size, mode) in sizes.iter_mut().zip([MODE_GRAPHICS, other]) {
+    // The large models take long, and gain a little.
+    let stand_in = if other == MODE_PHOTO_LARGE {
+        MODE_PHOTO
+    } else {
+        other
+    };
+    for (size, mode) in sizes.iter_mut().zip([MODE_GRAPHICS, stand_in]) {
         if let Some(payload) = encode_coded(&sample, shape, mode, &mut progress.group(0))? {
             *size = payload.len();
         }
     }
-    Ok(vec![if sizes[0] <= sizes[1] {
+    let [graphics, mut others] = sizes;
+    if stand_in != other {
+        others -= others / 32;
+    }
+    // What is repeated from afar gains graphics more than a sample shows, but
+    // not everything.
+    if repeats_afar && (SURE_PERCENT..=100).contains(&(100 * others / graphics.max(1))) {
+        return Ok(vec![MODE_GRAPHICS, other]);
+    }
+    Ok(vec![if graphics <= others {
         MODE_GRAPHICS
     } else {
         other

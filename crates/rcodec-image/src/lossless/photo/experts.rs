@@ -22,15 +22,14 @@ const FEATURES_HUGE: usize = 31;
 const FEATURES_LARGE: usize = 24;
 const FEATURES_WIDE: usize = 15;
 const FEATURES_SMALL: usize = 12;
-const FEATURES_TINY: usize = 6;
 
 /// What the experts say about one sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Distribution<const E: usize> {
     /// Expected values, Q6.
     pub(crate) mu_q6: [i32; E],
-    /// Reciprocals of the logistic scales: `z_q8 = (distance_q6 * this) >> 24`.
-    pub(crate) inverse_scale: [i64; E],
+    /// Reciprocals of the logistic scales: `z_q8 = (distance_q6 * this) >> 20`.
+    pub(crate) inverse_scale: [i32; E],
     /// The blended expectation, rounded.
     pub(crate) centre: i32,
     /// Step (four to the octave, of Q6) of the blend's mean error.
@@ -56,8 +55,6 @@ struct MeanError {
 struct MoreOls {
     /// A long memory.
     slow: Ols<FEATURES_HUGE, 32>,
-    /// Hardly any memory.
-    tiny: Ols<FEATURES_TINY, 16>,
     /// One for each position within squares of two by two: pictures whose
     /// colours were interpolated.
     phases: [Ols<FEATURES_LARGE, 32>; 4],
@@ -72,24 +69,19 @@ impl MoreOls {
             ridge: 8.0,
             blocks_per_solve: 32,
         };
-        let tiny = OlsParams {
-            keep: 0.3,
-            ridge: 16.0,
-            blocks_per_solve: 1,
-        };
         let phase = OlsParams {
             keep: 0.98,
             ridge: 8.0,
-            blocks_per_solve: 4,
+            blocks_per_solve: 8,
         };
         let wide = LocalParams {
-            reach: 12,
-            block: 4,
+            rows: 12,
+            block: 8,
+            side: 1,
             ridge: 16.0,
         };
         MoreOls {
             slow: Ols::new(slow, bits, engine),
-            tiny: Ols::new(tiny, bits, engine),
             phases: std::array::from_fn(|_| Ols::new(phase, bits, engine)),
             wide: LocalOls::new(wide, bits, width, engine),
         }
@@ -219,11 +211,12 @@ impl<const E: usize> ChannelExperts<E> {
         let large = OlsParams {
             keep: if E == 4 { 0.995 } else { 0.98 },
             ridge: 8.0,
-            blocks_per_solve: if E == 4 { 8 } else { 4 },
+            blocks_per_solve: 8,
         };
         let near = LocalParams {
-            reach: 8,
-            block: if E == 4 { 8 } else { 2 },
+            rows: 6,
+            block: if E == 4 { 12 } else { 8 },
+            side: 1,
             ridge: 16.0,
         };
         let mut fresh = [MeanError {
@@ -325,11 +318,24 @@ impl<const E: usize> ChannelExperts<E> {
         self.mu_q6[0] = clamped(self.large.predict_q6(large));
         self.mu_q6[1] = clamped(self.near.predict_q6(first(&self.features), x));
         if let Some(more) = &mut self.more {
-            self.mu_q6[3] = clamped(more.slow.predict_q6(&self.features));
-            self.mu_q6[4] = clamped(more.tiny.predict_q6(first(&self.features)));
-            self.mu_q6[5] = clamped(more.phases[self.phase].predict_q6(large));
-            self.mu_q6[6] = clamped(more.wide.predict_q6(first(&self.features), x));
+            self.mu_q6[2] = clamped(more.slow.predict_q6(&self.features));
+            self.mu_q6[3] = clamped(more.phases[self.phase].predict_q6(large));
+            self.mu_q6[4] = clamped(more.wide.predict_q6(first(&self.features), x));
         }
+        if E == 4 {
+            self.mu_q6[2] = self.gradient_q6(field, hood, base);
+        }
+        let energies = self.energies(x);
+        self.blend(&energies, hood);
+        self.finish(&energies, crossed.unsigned_abs() << MU_Q)
+    }
+
+    /// What the slopes around the sample say, Q6: in its own channel, or of
+    /// the one before it.
+    #[inline(always)]
+    fn gradient_q6(&self, field: &Field, hood: &Neighbourhood, base: usize) -> i32 {
+        let s = &field.samples;
+        let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
         let gradient = match self.guide {
             None => (hood.w + hood.n - hood.nw) << MU_Q,
             Some(guide) => {
@@ -338,10 +344,7 @@ impl<const E: usize> ChannelExperts<E> {
                 ((hood.w + hood.n) << (MU_Q - 1)) + ((2 * here - left - up) << (MU_Q - 1))
             }
         };
-        self.mu_q6[2] = gradient.clamp(0, self.max_q6);
-        let energies = self.energies(x);
-        self.blend(&energies, hood);
-        self.finish(&energies, crossed.unsigned_abs() << MU_Q)
+        gradient.clamp(0, self.max_q6)
     }
 
     /// Weighs the experts by the inverse cube of their local errors, and
@@ -436,7 +439,6 @@ impl<const E: usize> ChannelExperts<E> {
         self.near.update(first(&self.features), target, x);
         if let Some(more) = &mut self.more {
             more.slow.update(&self.features, target);
-            more.tiny.update(first(&self.features), target);
             more.phases[self.phase].update(large, target);
             more.wide.update(first(&self.features), target, x);
         }
@@ -474,8 +476,8 @@ static INVERSE: [u32; 64] = {
 
 /// [`INVERSE_SCALE_Q36`] over a mean error of at least 64, to a hundredth.
 #[inline(always)]
-fn inverse_scale_of(mean_q12: u32) -> i64 {
+fn inverse_scale_of(mean_q12: u32) -> i32 {
     let shift = 25 - mean_q12.leading_zeros();
     let mantissa = (mean_q12 >> shift) as usize & 63;
-    (i64::from(INVERSE[mantissa]) << 8) >> shift
+    ((u64::from(INVERSE[mantissa]) << 4) >> shift) as i32
 }

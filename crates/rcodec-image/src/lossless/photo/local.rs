@@ -5,15 +5,12 @@
 //! and over columns as it moves on; only their solution is in IEEE doubles,
 //! with `+ - * /` in a fixed order.
 
-use super::ols::{Pair, pair_of};
+use super::ols::{Pair, WEIGHT_Q, pair_of, predict_q6};
 use super::solve::solve;
 use rcodec_fixed::Engine;
 
 /// Numbers in a row of products: up to fifteen features and the target.
 const LANES: usize = 16;
-
-/// Fraction bits of the weights.
-const WEIGHT_Q: u32 = 16;
 
 /// Features (and the target) multiplied by features.
 type Products<const N: usize> = [[i32; LANES]; N];
@@ -21,11 +18,13 @@ type Products<const N: usize> = [[i32; LANES]; N];
 /// How far a window reaches, and how much an expert is held back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalParams {
-    /// Rows above, and columns on each side (rounded down to whole blocks).
-    pub(crate) reach: usize,
+    /// Rows above.
+    pub(crate) rows: usize,
     /// Columns of a block, an even number: the window moves from block to
     /// block.
     pub(crate) block: usize,
+    /// Blocks on each side.
+    pub(crate) side: usize,
     /// Added to the diagonal, in squared sample units.
     pub(crate) ridge: f64,
 }
@@ -53,7 +52,7 @@ pub(crate) struct LocalOls<const N: usize> {
     window: Box<Products<N>>,
     /// The sum of those to the left within reach.
     left: Box<Products<N>>,
-    weights_q16: [i32; N],
+    weights_q14: [i32; N],
 }
 
 /// Adds some products and takes others away.
@@ -80,16 +79,16 @@ impl<const N: usize> LocalOls<N> {
     /// An expert for rows of `width` samples of `bits` bits.
     pub(crate) fn new(params: LocalParams, bits: u8, width: usize, engine: Engine) -> Self {
         let zero = [[0; LANES]; N];
-        let mut weights_q16 = [0; N];
-        weights_q16[0] = 1 << (WEIGHT_Q - 1);
-        weights_q16[1] = 1 << (WEIGHT_Q - 1);
+        let mut weights_q14 = [0; N];
+        weights_q14[0] = 1 << (WEIGHT_Q - 1);
+        weights_q14[1] = 1 << (WEIGHT_Q - 1);
         let blocks = width.div_ceil(params.block);
         let row_pairs = blocks * (params.block / 2);
         LocalOls {
             params,
             engine,
             shift: u32::from(bits.saturating_sub(10)),
-            history: vec![[[0; 2]; LANES]; row_pairs * (params.reach + 1)],
+            history: vec![[[0; 2]; LANES]; row_pairs * (params.rows + 1)],
             row_pairs,
             slot: 0,
             last: [0; LANES],
@@ -97,7 +96,7 @@ impl<const N: usize> LocalOls<N> {
             current: vec![zero; blocks],
             window: Box::new(zero),
             left: Box::new(zero),
-            weights_q16,
+            weights_q14,
         }
     }
 
@@ -112,18 +111,12 @@ impl<const N: usize> LocalOls<N> {
         products
     }
 
-    /// Blocks on each side within reach.
-    #[inline(always)]
-    fn reach_blocks(&self) -> usize {
-        self.params.reach / self.params.block
-    }
-
     /// Moves the window to the beginning of a row.
     #[inline(always)]
     pub(crate) fn begin_row(&mut self) {
         *self.window = [[0; LANES]; N];
         *self.left = [[0; LANES]; N];
-        for products in self.above.iter().take(self.reach_blocks()) {
+        for products in self.above.iter().take(self.params.side) {
             slide(&mut self.window, Some(products), None);
         }
     }
@@ -134,22 +127,16 @@ impl<const N: usize> LocalOls<N> {
         if x.is_multiple_of(self.params.block) {
             self.move_on(x / self.params.block);
         }
-        let mut sum = 0i64;
-        let mut i = 0;
-        while i < N {
-            sum += i64::from(self.weights_q16[i]) * i64::from(features[i]);
-            i += 1;
-        }
-        (sum + (1 << (WEIGHT_Q - 7))) >> (WEIGHT_Q - 6)
+        predict_q6(&self.weights_q14, features, self.shift)
     }
 
     /// Moves the window on to a block, and finds weights for it.
     #[inline(always)]
     fn move_on(&mut self, block: usize) {
-        let reach = self.reach_blocks();
-        let gone = block.checked_sub(reach + 1);
+        let side = self.params.side;
+        let gone = block.checked_sub(side + 1);
         let old = gone.map(|at| &self.above[at]);
-        slide(&mut self.window, self.above.get(block + reach), old);
+        slide(&mut self.window, self.above.get(block + side), old);
         if let Some(last) = block.checked_sub(1) {
             self.current[last] = self.products(self.slot, last);
             let old = gone.map(|at| &self.current[at]);
@@ -186,10 +173,10 @@ impl<const N: usize> LocalOls<N> {
         let blocks = self.above.len();
         let last = blocks - 1;
         self.current[last] = self.products(self.slot, last);
-        let rows = self.params.reach + 1;
+        let rows = self.params.rows + 1;
         let next = (self.slot + 1) % rows;
         for block in 0..blocks {
-            let old = (y > self.params.reach).then(|| self.products(next, block));
+            let old = (y > self.params.rows).then(|| self.products(next, block));
             let new = (y > 0).then_some(&self.current[block]);
             slide(&mut self.above[block], new, old.as_ref());
         }
@@ -210,8 +197,8 @@ impl<const N: usize> LocalOls<N> {
             m[i][i] += self.params.ridge;
             i += 1;
         }
-        if let Some(weights_q16) = solve::<N, LANES>(&mut m, WEIGHT_Q) {
-            self.weights_q16 = weights_q16;
+        if let Some(weights_q14) = solve::<N, LANES>(&mut m, WEIGHT_Q) {
+            self.weights_q14 = weights_q14;
         }
     }
 }
@@ -235,8 +222,9 @@ mod tests {
             (-2 * stride, -1),
         ];
         let params = LocalParams {
-            reach: 4,
+            rows: 4,
             block: 2,
+            side: 2,
             ridge: 1.0,
         };
         let mut ols = LocalOls::<4>::new(params, 8, width, Engine::new());

@@ -66,9 +66,9 @@ fn may_have_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> b
 /// How much is modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Four experts, eight contexts.
+    /// Four experts, six contexts.
     Normal,
-    /// Seven experts, dozens of contexts, remembered values.
+    /// Six experts, sixteen contexts, remembered values.
     Large,
 }
 
@@ -201,7 +201,7 @@ fn code<C: BitCoder + Send>(
 ) -> Result<Vec<C>> {
     match level {
         Level::Normal => code_with::<C, 4, 16, 2>(coders, planes, maps, use_seen, progress),
-        Level::Large => code_with::<C, 8, 48, 6>(coders, planes, maps, use_seen, progress),
+        Level::Large => code_with::<C, 6, 32, 4>(coders, planes, maps, use_seen, progress),
     }
 }
 

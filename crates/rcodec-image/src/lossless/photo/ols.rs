@@ -15,7 +15,10 @@ pub(crate) const BLOCK: usize = 16;
 const LANES: usize = 16;
 
 /// Fraction bits of the weights.
-const WEIGHT_Q: u32 = 16;
+pub(crate) const WEIGHT_Q: u32 = 14;
+
+/// Samples of so many bits are taken as they are.
+const NARROW_BITS: u8 = 12;
 
 /// How an expert forgets and how much it is held back.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,33 @@ pub(crate) fn pair_of<const C: usize>(first: &[i16; C], second: &[i16; C]) -> Pa
     pair
 }
 
+/// The weighted sum of features, Q6: in 32 bits unless samples have more than
+/// `NARROW_BITS` (`shift` is not 0).
+#[inline(always)]
+pub(crate) fn predict_q6<const N: usize>(
+    weights_q14: &[i32; N],
+    features: &[i32; N],
+    shift: u32,
+) -> i64 {
+    let round = 1 << (WEIGHT_Q - 7);
+    if shift == 0 {
+        let mut sum = 0i32;
+        let mut i = 0;
+        while i < N {
+            sum = sum.wrapping_add(weights_q14[i].wrapping_mul(features[i]));
+            i += 1;
+        }
+        return i64::from(sum.wrapping_add(round) >> (WEIGHT_Q - 6));
+    }
+    let mut sum = 0i64;
+    let mut i = 0;
+    while i < N {
+        sum += i64::from(weights_q14[i]) * i64::from(features[i]);
+        i += 1;
+    }
+    (sum + i64::from(round)) >> (WEIGHT_Q - 6)
+}
+
 /// Predicts a sample as a weighted sum of `N` features. `C` is the multiple
 /// of 16 above `N`: column `N` is the target.
 #[derive(Clone, Debug)]
@@ -59,7 +89,7 @@ pub(crate) struct Ols<const N: usize, const C: usize> {
     products: Box<[[i32; C]; N]>,
     /// Upper triangle of the covariance, by whole sixteens.
     covariance: Box<[[f64; C]; N]>,
-    weights_q16: [i32; N],
+    weights_q14: [i32; N],
 }
 
 impl<const N: usize, const C: usize> Ols<N, C> {
@@ -67,31 +97,27 @@ impl<const N: usize, const C: usize> Ols<N, C> {
     /// first two features.
     pub(crate) fn new(params: OlsParams, bits: u8, engine: Engine) -> Self {
         const { assert!(N < C && C.is_multiple_of(LANES)) }
-        let mut weights_q16 = [0; N];
-        weights_q16[0] = 1 << (WEIGHT_Q - 1);
-        weights_q16[1] = 1 << (WEIGHT_Q - 1);
+        let mut weights_q14 = [0; N];
+        weights_q14[0] = 1 << (WEIGHT_Q - 1);
+        weights_q14[1] = 1 << (WEIGHT_Q - 1);
         Ols {
             params,
             engine,
-            shift: u32::from(bits.saturating_sub(12)),
+            shift: u32::from(bits.saturating_sub(NARROW_BITS)),
             pairs: [[[0; 2]; C]; BLOCK / 2],
             last: [0; C],
             filled: 0,
             blocks: 0,
             products: Box::new([[0; C]; N]),
             covariance: Box::new([[0.0; C]; N]),
-            weights_q16,
+            weights_q14,
         }
     }
 
     /// The prediction in Q6.
     #[inline(always)]
     pub(crate) fn predict_q6(&self, features: &[i32; N]) -> i64 {
-        let mut sum = 0i64;
-        for (&w, &x) in self.weights_q16.iter().zip(features) {
-            sum += i64::from(w) * i64::from(x);
-        }
-        (sum + (1 << (WEIGHT_Q - 7))) >> (WEIGHT_Q - 6)
+        predict_q6(&self.weights_q14, features, self.shift)
     }
 
     /// Learns what the sample was.
@@ -139,8 +165,8 @@ impl<const N: usize, const C: usize> Ols<N, C> {
         for (i, row) in m.iter_mut().enumerate() {
             row[i] += self.params.ridge;
         }
-        if let Some(weights_q16) = solve::<N, C>(&mut m, WEIGHT_Q) {
-            self.weights_q16 = weights_q16;
+        if let Some(weights_q14) = solve::<N, C>(&mut m, WEIGHT_Q) {
+            self.weights_q14 = weights_q14;
         }
     }
 }

@@ -3,6 +3,11 @@
 /// Columns that are eliminated side by side.
 const QUAD: usize = 4;
 
+/// The largest weight as an integer: ±8 at the 14 fraction bits in use. Its
+/// products with samples of twelve bits stay within 32 bits, and so do sums
+/// that are anywhere near a sample.
+const MOST: f64 = 131_072.0;
+
 /// The weights, with `weight_q` fraction bits, for which the first `N`
 /// columns come nearest to column `N`. `m` is the upper triangle of the
 /// products of columns (more may be there and is not looked at); it is
@@ -57,7 +62,7 @@ pub(crate) fn solve<const N: usize, const C: usize>(
             above += 1;
         }
         // A cast saturates, and turns what is not a number into 0.
-        weights[i] = (weight * (1u32 << weight_q) as f64).clamp(-2e6, 2e6) as i32;
+        weights[i] = (weight * (1u32 << weight_q) as f64).clamp(-MOST, MOST) as i32;
     }
     Some(weights)
 }
