@@ -156,7 +156,7 @@ pub(crate) fn decode(
 }
 
 /// Appends a number as a little-endian base-128 number.
-fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -165,7 +165,7 @@ fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Reads what [`put_varint`] wrote, below 2^32.
-fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
+pub(crate) fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
     let mut number = 0u64;
     for shift in (0..35).step_by(7) {
         let &byte = bytes.get(*at).ok_or(Error::Truncated { at: *at as u64 })?;
@@ -179,7 +179,7 @@ fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
 }
 
 /// The next `length` bytes.
-fn take<'b>(bytes: &'b [u8], at: &mut usize, length: usize) -> Result<&'b [u8]> {
+pub(crate) fn take<'b>(bytes: &'b [u8], at: &mut usize, length: usize) -> Result<&'b [u8]> {
     let end = at.checked_add(length).filter(|&end| end <= bytes.len());
     let end = end.ok_or(Error::Truncated {
         at: bytes.len() as u64,
