@@ -45,14 +45,15 @@ pub fn check_named(name: &str) -> Option<Check> {
     found.map(|&(_, check)| check)
 }
 
-/// Little enough that a claim which is believed shows.
+/// Little enough that a claim which is believed shows, and that no input takes
+/// a fuzzer long.
 fn limits() -> Limits {
     Limits {
-        max_samples: 1 << 20,
-        max_pixels: 1 << 18,
+        max_samples: 1 << 17,
+        max_pixels: 1 << 15,
         max_alloc_bytes: 64 << 20,
         max_model_bytes: 16 << 20,
-        max_work: 1 << 32,
+        max_work: 1 << 29,
     }
 }
 
