@@ -33,8 +33,8 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     let repeated = repeated_percent(planes);
     let (photo_below, graphics_above) = match effort.get() {
         0..=3 => (60, 60),
-        4..=6 => (20, 70),
-        _ => (5, 90),
+        4..=6 => (45, 70),
+        _ => (30, 90),
     };
     if repeated >= graphics_above {
         // Where pixels do not fit into symbols, the other one applies.
@@ -42,7 +42,8 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     }
     // Samples would not show what is repeated from far away.
     let repeats_afar = again_percent(planes) >= AGAIN_PERCENT;
-    if repeated < photo_below && !repeats_afar {
+    let photographic = repeated < photo_below && !(repeated >= 20 && has_few_colours(planes));
+    if photographic && !repeats_afar {
         return Ok(vec![other]);
     }
     if planes.pixels() <= SAMPLE_PIXELS {
@@ -63,9 +64,8 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
         }
     }
     let [graphics, mut others] = sizes;
-    if stand_in != other {
-        others -= others / 32;
-    }
+    // Graphics mode has to pay for the time that it takes on photographs.
+    others -= others / if stand_in == other { 6 } else { 32 };
     // What is repeated from afar gains graphics more than a sample shows, but
     // not everything.
     if repeats_afar && (SURE_PERCENT..=100).contains(&(100 * others / graphics.max(1))) {
@@ -108,6 +108,25 @@ fn repeated_percent(planes: &Planes) -> usize {
         }
     }
     100 * repeated / pixels.max(1)
+}
+
+/// Whether there are far fewer colours than in a photograph.
+fn has_few_colours(planes: &Planes) -> bool {
+    let most = if planes.channels.len() >= 3 { 4096 } else { 64 };
+    let mut seen = vec![false; 1 << 16];
+    let mut colours = 0;
+    for at in 0..planes.pixels() {
+        let hash = planes.channels.iter().fold(0u32, |hash, plane| {
+            (hash ^ u32::from(plane[at])).wrapping_mul(0x9e37_79b1)
+        });
+        let slot = &mut seen[(hash >> 16) as usize];
+        colours += usize::from(!*slot);
+        *slot = true;
+        if colours > most {
+            return false;
+        }
+    }
+    true
 }
 
 /// How many of a hundred blocks of 4x2 pixels that are not of one colour stood
