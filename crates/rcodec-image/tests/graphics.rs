@@ -166,7 +166,7 @@ impl Picture {
         for &effort in efforts {
             let ours = self.ours(effort);
             println!("{name}: effort {effort}: {ours}, {peers:?}");
-            for (peer, bytes) in peers {
+            for &(peer, bytes) in &peers {
                 assert!(
                     ours <= bytes + SLACK,
                     "{name}: {ours} at effort {effort}, {peer} {bytes}"
