@@ -98,12 +98,27 @@ pub(crate) fn encode_group(
     mut progress: GroupProgress<'_>,
 ) -> Result<Vec<u8>> {
     let mut best = Vec::new();
-    for mode in choice::modes(planes, shape, effort)? {
+    let modes = choice::modes(planes, shape, effort)?;
+    for &mode in &modes {
         let Some(payload) = encode_coded(planes, shape, mode, &mut progress)? else {
             continue;
         };
         if best.is_empty() || payload.len() < best.len() {
             best = payload;
+        }
+    }
+    // What comes out this small has a structure that quick modes may miss.
+    if effort.get() <= 3 && 4 * best.len() < planes.pixels() {
+        for mode in [MODE_GRAPHICS, MODE_PHOTO] {
+            if modes.contains(&mode) {
+                continue;
+            }
+            let payload = encode_coded(planes, shape, mode, &mut progress)?;
+            if let Some(payload) = payload
+                && 8 * payload.len() < 7 * best.len()
+            {
+                best = payload;
+            }
         }
     }
     if best.is_empty() || best.len() > stored_bytes(planes) {

@@ -241,10 +241,9 @@ impl Rows<'_, '_> {
             fits = put_colours(rows, [a, b, c], self.transform, tops);
             plain = 3;
         }
-        for k in plain..K {
-            let c = self.coded[k];
+        for (&c, values) in self.coded.iter().zip(values).skip(plain) {
             let row = &mut self.planes.channels[c][y * width..][..width];
-            for (slot, &value) in row.iter_mut().zip(values[k]) {
+            for (slot, &value) in row.iter_mut().zip(values) {
                 fits &= (0..=tops[c]).contains(&value);
                 *slot = value as u16;
             }
