@@ -22,6 +22,7 @@ mod jobs;
 mod learned_mixers;
 mod least_squares;
 mod linear;
+mod neuron;
 mod nlms;
 mod normal_equations;
 mod packing;
