@@ -52,7 +52,48 @@ struct Found {
     intact: bool,
 }
 
-/// The block that begins at `at`, if a head does.
+/// Bytes that may be hashed in vain, for each byte of a file: heads that fit by
+/// accident are rare, but someone might make many that overlap.
+const HASHED_IN_VAIN: u64 = 8;
+
+/// A file that is searched for blocks.
+struct Search<'a> {
+    file: &'a [u8],
+    lead_byte: u8,
+    /// How many more bytes may be hashed in vain.
+    patience: u64,
+}
+
+impl<'a> Search<'a> {
+    fn new(file: &'a [u8], lead_byte: u8) -> Self {
+        Search {
+            file,
+            lead_byte,
+            patience: HASHED_IN_VAIN * file.len() as u64,
+        }
+    }
+
+    /// The block that begins at `at`, if a head does.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if too many of them were no blocks.
+    fn block_at(&mut self, at: usize) -> Result<Option<Found>> {
+        let found = block_at(self.file, at, self.lead_byte);
+        if let Some(found) = found.as_ref().filter(|found| !found.intact) {
+            // What ends behind the file was not hashed.
+            let hashed = match self.file.get(at..found.payload.end) {
+                Some(block) => block.len() as u64,
+                None => 0,
+            };
+            self.patience = self
+                .patience
+                .checked_sub(hashed)
+                .ok_or(Error::Limit("work"))?;
+        }
+        Ok(found)
+    }
+}
+
 fn block_at(file: &[u8], at: usize, lead_byte: u8) -> Option<Found> {
     let kind = *file.get(at)?;
     if !matches!(
@@ -111,7 +152,9 @@ pub fn salvage(file: &[u8], budget: &Budget) -> Result<Salvaged> {
         ));
     }
     let start = MAGIC.len() + 1;
-    let first = block_at(file, start, lead_byte)
+    let mut search = Search::new(file, lead_byte);
+    let first = search
+        .block_at(start)?
         .filter(|found| found.intact && found.kind == block::HEADER && found.number == FIRST_BLOCK)
         .ok_or(Error::Checksum {
             block: FIRST_BLOCK,
@@ -127,18 +170,21 @@ pub fn salvage(file: &[u8], budget: &Budget) -> Result<Salvaged> {
         samples: None,
         _memory: Vec::new(),
     };
-    salvaged.gather(file, first.payload.end + 8, lead_byte, budget)?;
+    salvaged.gather(search, first.payload.end + 8, budget)?;
     Ok(salvaged)
 }
 
 impl Salvaged {
-    fn gather(&mut self, file: &[u8], start: usize, lead_byte: u8, budget: &Budget) -> Result<()> {
+    fn gather(&mut self, mut search: Search<'_>, start: usize, budget: &Budget) -> Result<()> {
+        let file = search.file;
         let mut at = start;
         let mut damage_at = None;
         let mut next_number = FIRST_BLOCK + 1;
         let mut any_data = false;
         while at < file.len() {
-            let found = block_at(file, at, lead_byte).filter(|found| found.number >= next_number);
+            let found = search
+                .block_at(at)?
+                .filter(|found| found.number >= next_number);
             let Some(found) = found.filter(|found| found.intact || found.number == next_number)
             else {
                 damage_at.get_or_insert(at);
@@ -149,7 +195,7 @@ impl Salvaged {
                 // Its head says where the next one should be.
                 damage_at.get_or_insert(at);
                 let behind = found.payload.end + 8;
-                let next = block_at(file, behind, lead_byte);
+                let next = search.block_at(behind)?;
                 at = match next {
                     Some(next) if next.number == found.number + 1 => behind,
                     _ => at + 1,
