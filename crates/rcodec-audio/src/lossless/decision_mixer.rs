@@ -1,6 +1,7 @@
 //! Mixers for the decisions of the residual coder, from quick to thorough.
 
-use super::learned_mixers::{NARROW_Q12, WIDE_Q12};
+use super::learned::{NARROW_Q12, WIDE_Q12};
+use super::learning::{FIRST_NARROW, FIRST_WIDE, LearnedWeights};
 use super::neuron::{Neuron, Rate};
 use super::residual::{DISTANCES, EXCESSES, MAX_LAPLACE, MAX_TABLES};
 use rcodec_entropy::logistic::squash;
@@ -34,10 +35,8 @@ pub(crate) trait DecisionMixer {
     /// Learns the bit that came.
     fn update(&mut self, bit: bool);
 
-    /// What was learned, for [`learned_mixers`](super::learned_mixers): by
-    /// table of that module and row, weights and how quickly they still learn.
-    #[cfg(test)]
-    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+    /// What was learned.
+    fn learned(&self) -> Vec<LearnedWeights> {
         Vec::new()
     }
 }
@@ -97,13 +96,11 @@ impl DecisionMixer for NarrowMixer {
         NarrowMixer { neuron }
     }
 
-    #[cfg(test)]
-    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
-        let row = |set| {
-            let weights = self.neuron.weights_q12(set);
-            (0, set / DISTANCES, weights, self.neuron.rate_q16(set))
-        };
-        (0..self.neuron.sets()).map(row).collect()
+    fn learned(&self) -> Vec<LearnedWeights> {
+        let row = |set| FIRST_NARROW + set / DISTANCES;
+        (0..self.neuron.sets())
+            .map(|set| self.neuron.learned(set, row(set)))
+            .collect()
     }
 
     #[inline(always)]
@@ -155,13 +152,12 @@ impl DecisionMixer for WideMixer {
         }
     }
 
-    #[cfg(test)]
-    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+    fn learned(&self) -> Vec<LearnedWeights> {
         let mut learned = Vec::new();
         for (i, neuron) in self.first.iter().enumerate() {
             for set in 0..neuron.sets() {
                 let row = i * KINDS + set / (neuron.sets() / KINDS);
-                learned.push((1, row, neuron.weights_q12(set), neuron.rate_q16(set)));
+                learned.push(neuron.learned(set, FIRST_WIDE + row));
             }
         }
         learned

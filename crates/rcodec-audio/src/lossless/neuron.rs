@@ -1,6 +1,7 @@
 //! Mixing in the logistic domain, as [`rcodec_entropy::logistic`] does it, in
 //! a form that is inlined into the loop over samples.
 
+use super::learning::LearnedWeights;
 use rcodec_entropy::logistic::{STRETCH_MAX_Q8, squash};
 
 /// How quickly a neuron learns: a rate that falls, for each weight set by
@@ -56,17 +57,14 @@ impl<const N: usize> Neuron<N> {
         self.sets.len()
     }
 
-    /// The weights of a set, Q12.
-    #[cfg(test)]
-    pub(crate) fn weights_q12(&self, set: usize) -> Vec<i16> {
-        let weights = self.sets[set].weights.iter();
-        weights.map(|&weight| (weight >> 8) as i16).collect()
-    }
-
-    /// How quickly a set learns at present, Q16.
-    #[cfg(test)]
-    pub(crate) fn rate_q16(&self, set: usize) -> u32 {
-        self.sets[set].rate_q26 >> 10
+    /// What a set has learned, for a row of the tables of first weights.
+    pub(crate) fn learned(&self, set: usize, row: usize) -> LearnedWeights {
+        let set = &self.sets[set];
+        LearnedWeights {
+            row,
+            weights_q12: set.weights.map(|weight| (weight >> 8) as i16).to_vec(),
+            rate_q16: set.rate_q26 >> 10,
+        }
     }
 
     /// Gives a set the weights that others had learned.

@@ -10,7 +10,8 @@
 //! rest as it is.
 
 use super::decision_mixer::DecisionMixer;
-use super::learned_mixers::SIGN_Q12;
+use super::learned::SIGN_Q12;
+use super::learning::{FIRST_SIGN, LearnedWeights};
 use super::neuron::{Neuron, Rate};
 use super::predictor::ESTIMATES;
 use super::residual_tables::{
@@ -180,12 +181,10 @@ impl<M: DecisionMixer> ResidualCoder<M> {
     }
 
     /// As [`DecisionMixer::learned`], of all mixers.
-    #[cfg(test)]
-    pub(crate) fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+    pub(crate) fn learned(&self) -> Vec<LearnedWeights> {
         let mut learned = self.mixer.learned();
         let sign = &self.sign.mixer;
-        learned
-            .extend((0..SIGN_SETS).map(|set| (2, set, sign.weights_q12(set), sign.rate_q16(set))));
+        learned.extend((0..SIGN_SETS).map(|set| sign.learned(set, FIRST_SIGN + set)));
         learned
     }
 
