@@ -61,7 +61,7 @@ fn listen(learner: &mut LosslessLearner, path: &Path) -> Result<bool> {
     let budget = Budget::new(Limits::default());
     let reader = Box::new(BufReader::new(File::open(path)?));
     let mut source = rcodec_io::open(reader, &options, &budget)?;
-    let MediaHeader::Audio(header) = *source.header() else {
+    let MediaHeader::Audio(header) = source.header().clone() else {
         return Ok(false);
     };
     let mut samples = Vec::new();
