@@ -111,3 +111,46 @@ impl<const N: usize> Neuron<N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neuron_finds_out_whom_to_trust() {
+        let rate = Rate {
+            first_q16: 800,
+            last_q16: 200,
+            decay: 6,
+        };
+        let mut neuron = Neuron::<8>::new(2, 8192, rate);
+        let mut state = 1u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 31 != 0
+        };
+        let says = |yes: bool| if yes { 512 } else { -512 };
+        let mut sure = 0;
+        for n in 0..4000 {
+            // In context 0 the first input is right, in context 1 the second.
+            let (bit, other, context) = (random(), random(), n & 1);
+            let mut inputs = [0; 8];
+            inputs[context] = says(bit);
+            inputs[1 - context] = says(other);
+            neuron.mix(inputs, context);
+            if n >= 2000 {
+                let p = neuron.p1_q16();
+                sure += u32::from(if bit { p > 60_000 } else { p < 5_536 });
+            }
+            neuron.update(bit);
+        }
+        assert!(sure > 1900, "{sure}");
+        // Both sets learned.
+        for set in 0..2 {
+            let learned = neuron.learned(set, set);
+            assert!(learned.rate_q16 < 210);
+            let weights = learned.weights_q12.iter();
+            assert!(weights.max().is_some_and(|&most| most > 4096));
+        }
+    }
+}

@@ -240,3 +240,52 @@ fn adapt_weights(
         *shadow = (weight.wrapping_add(1 << 9) >> 10).clamp(-32768, 32767) as i16;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much of a tone's energy a filter leaves, in thousandths.
+    fn left_of_a_tone(taps: usize, mu_millionths: i64) -> i64 {
+        let mut filter = Nlms::new(NlmsShape {
+            taps,
+            mu_q32: (mu_millionths << 32) / 1_000_000,
+        });
+        let (mut all, mut left) = (0, 0);
+        // More than the slack of the history.
+        for i in 0..3 * HISTORY_SLACK {
+            let value = (f64::from(i as u32) * 0.3).sin() * 8000.0;
+            let value = value as i16;
+            let error_q14 = (i64::from(value) << 14) - i64::from(filter.predict_q14());
+            filter.update(error_q14 >> 6, value);
+            if i > 2 * HISTORY_SLACK {
+                all += i64::from(value).pow(2);
+                left += (error_q14 >> 14).pow(2);
+            }
+        }
+        1000 * left / all
+    }
+
+    #[test]
+    fn short_and_long_filters_learn_a_tone() {
+        for (taps, mu_millionths) in [(16, 2000), (32, 2000), (128, 400), (512, 300)] {
+            let left = left_of_a_tone(taps, mu_millionths);
+            assert!(left < 20, "{taps} taps leave {left} thousandths");
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        for taps in [16, 128, 2048] {
+            let mut filter = Nlms::new(NlmsShape {
+                taps,
+                mu_q32: 1 << 24,
+            });
+            for i in 0..3000 {
+                let value = if i % 3 == 0 { i16::MIN } else { i16::MAX };
+                filter.update(if i % 2 == 0 { i64::MAX } else { i64::MIN }, value);
+            }
+            filter.predict_q14();
+        }
+    }
+}
