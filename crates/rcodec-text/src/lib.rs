@@ -21,6 +21,7 @@ mod block;
 mod cm;
 mod decoder;
 mod encoder;
+mod own_lm;
 mod payload;
 mod prior;
 mod probe;
@@ -33,6 +34,7 @@ mod testing;
 mod tests;
 mod units;
 
+pub use own_lm::pack_language_model;
 pub use prior::train::{PriorOptions, train_prior};
 use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info, MediaHeader,

@@ -179,11 +179,12 @@ impl Prior {
         const K: usize,
         const N: usize,
         const M: usize,
+        const P: usize,
         const RUNS: bool,
     >(
         &self,
         class: &Class<C, K, M>,
-        model: &mut Model<C, K, N, M, RUNS>,
+        model: &mut Model<C, K, N, M, P, RUNS>,
     ) -> Result<()> {
         let weights = self.weights.iter().find(|(n, _)| *n == class.number);
         match weights {
