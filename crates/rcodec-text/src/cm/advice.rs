@@ -69,7 +69,11 @@ impl<const N: usize> Advice<N> {
 
     /// Gives first mixers some trust in the adviser; the adviser's own begin
     /// like `by_bits`, which has a set for each bit of a byte.
-    pub(crate) fn join(&mut self, mixers: &mut [Mixer<N>], second: &mut [Mixer<16>]) {
+    pub(crate) fn join<'m>(
+        &mut self,
+        mixers: &mut [Mixer<N>],
+        second: impl Iterator<Item = &'m mut Mixer<16>>,
+    ) {
         let first = N - ADVICE_INPUTS;
         for mixer in mixers.iter_mut() {
             change(mixer, |i, weight| match i.checked_sub(first) {

@@ -126,6 +126,7 @@ impl<
         let mut model = Self::unprimed(class, table_bits, budget)?;
         if let Some(prior) = prior {
             prior.prime(class, &mut model)?;
+            model.refiner.spread();
             model.prior = Some(Arc::clone(prior));
             model.look_up_contexts(0);
         }
@@ -190,7 +191,9 @@ impl<
             assert!(!RUNS || M + ADVICE_MIXERS <= 16);
         }
         let mut advice = Box::new(Advice::new(budget)?);
-        advice.join(&mut self.mixers, &mut self.refiner.second);
+        let refiner = &mut self.refiner;
+        let second = refiner.second.iter_mut().chain(&mut refiner.more);
+        advice.join(&mut self.mixers, second);
         self.advice = Some(advice);
         Ok(())
     }

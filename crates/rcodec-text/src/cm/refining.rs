@@ -9,6 +9,8 @@ use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, squash, stretch};
 
 /// Second mixers.
 pub(crate) const SECOND: usize = 2;
+/// Weight sets of the second mixers that only wide classes have.
+const MORE_SETS: usize = 2048;
 /// Maps of the last stage: orders 0, 1 and 3, and with `WIDE` order 2 and the
 /// word.
 pub(crate) const MAPS: usize = 5;
@@ -44,6 +46,10 @@ pub(crate) struct Refiner<const P: usize> {
     /// Predictions of the first mixers.
     pub(crate) hidden: Inputs<16>,
     pub(crate) second: [Mixer<16>; SECOND],
+    /// Two more with `is_wide`: by the place in word and structure, and by the
+    /// word. A prior brings no weights for them; they begin with those that it
+    /// has for situations it never met.
+    pub(crate) more: Vec<Mixer<16>>,
     pub(crate) maps: Vec<Apm<P>>,
     /// For each large map the context of the next bit, if that is a zero.
     next: [usize; MAPS],
@@ -57,15 +63,31 @@ impl<const P: usize> Refiner<P> {
     pub(crate) fn new(mixers: usize, refining: &Refining, budget: &Budget) -> Result<Self> {
         let maps = refining.sizes().map(|size| Apm::new(size, budget));
         let second = |sets| Mixer::new(sets, 65536 / mixers as i32, refining.rate);
+        let more = if refining.is_wide { 2 } else { 0 };
         Ok(Refiner {
             hidden: Inputs::new(),
             second: [second(256), second(9 * 64)],
+            more: (0..more).map(|_| second(MORE_SETS)).collect(),
             maps: maps.collect::<Result<_>>()?,
             next: [0; MAPS],
             last: Mixer::new(256, 65536 / 6, LearningRate::constant(40)),
             refined: Inputs::new(),
             is_wide: refining.is_wide,
         })
+    }
+
+    /// Gives the mixers for which a prior has no weights those that it has for
+    /// situations that it never met: the mean.
+    pub(crate) fn spread(&mut self) {
+        let [_, by_match] = &self.second;
+        let never = by_match.sets() - 1;
+        let weights = *by_match.weights_q12(never);
+        let rate = by_match.rate_q16(never);
+        for mixer in &mut self.more {
+            for set in 0..mixer.sets() {
+                mixer.set_weights(set, &weights, rate);
+            }
+        }
     }
 
     /// Finds the contexts of the large maps for the bit after the next, which
@@ -102,7 +124,16 @@ impl<const P: usize> Refiner<P> {
             &self.hidden,
             (match_class * 8 + situation.known) * 8 + situation.bits_known,
         );
-        let x_q8 = (a + b) >> 1;
+        let x_q8 = if let [by_place, by_word] = &mut self.more[..] {
+            let tracker = situation.tracker;
+            let place = tracker.place() << 3 | situation.bits_known;
+            let word = tracker.word().0 as usize >> 7 & (MORE_SETS - 1);
+            let c = by_place.mix(&self.hidden, place);
+            let d = by_word.mix(&self.hidden, word);
+            (a + b + c + d) >> 2
+        } else {
+            (a + b) >> 1
+        };
         let p_q16 = squash(x_q8);
         // Small enough to be at hand.
         self.maps[0].select(situation.partial | match_class.min(3) << 8);
@@ -123,7 +154,7 @@ impl<const P: usize> Refiner<P> {
     /// Learns the bit that came.
     #[inline(always)]
     pub(crate) fn update(&mut self, bit: bool) {
-        for second in &mut self.second {
+        for second in self.second.iter_mut().chain(&mut self.more) {
             second.update(&self.hidden, bit);
         }
         for map in &mut self.maps {
