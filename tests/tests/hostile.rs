@@ -1,7 +1,10 @@
 //! Hostile bytes: what fuzzing found, and damage to files of every codec.
 
-use rcodec::{DecodeContext, Latency};
-use rcodec_datasets::Random;
+use rcodec::{
+    AudioBlock, AudioHeader, Budget, CodecId, DecodeContext, Effort, EncodeContext, Latency,
+    Limits, Media, MediaHeader, Recovery, SampleFormat,
+};
+use rcodec_datasets::{Random, music};
 use rcodec_tests::all_samples;
 use rcodec_tests::hostile::{CHECKS, blocks, check_named, payloads};
 use std::collections::BTreeMap;
@@ -103,14 +106,17 @@ fn damage_behind_checksums_is_survived() {
     }
 }
 
+/// How many files of each codec are damaged.
+fn damaged_files() -> u32 {
+    let wanted = std::env::var("RCODEC_DAMAGED_FILES").ok();
+    wanted.and_then(|count| count.parse().ok()).unwrap_or(120)
+}
+
 /// Damage is always noticed. `RCODEC_DAMAGED_FILES` is how many files of each
 /// codec are tried; the table says how many of each kind were.
 #[test]
 fn damage_is_noticed() {
-    let wanted: u32 = std::env::var("RCODEC_DAMAGED_FILES")
-        .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(120);
+    let wanted = damaged_files();
     let samples = all_samples();
     println!(
         "| codec | {} |\n|---|{}",
@@ -152,5 +158,72 @@ fn damage_is_noticed() {
             .map(|how| counts.get(&how).unwrap_or(&0).to_string())
             .collect();
         println!("| `{}` | {} |", info.name, counts.join(" | "));
+    }
+}
+
+/// Of damaged sound, what is not reported as lost is as it was, in its place;
+/// and no more is lost than the blocks that the damage touches, but where bytes
+/// are missing the one before, whose end they may have been.
+#[test]
+fn damage_costs_only_its_blocks() {
+    const BLOCK: u64 = 100;
+    let original = music(24 * BLOCK as usize, 2, 3);
+    let header = MediaHeader::Audio(AudioHeader {
+        sample_rate: 48_000,
+        channels: 2,
+        format: SampleFormat::Int { bits: 16 },
+    });
+    let options = [("block_frames".to_string(), BLOCK as i64)];
+    let context = EncodeContext {
+        effort: Effort::new(1).unwrap(),
+        options: &options,
+        ..EncodeContext::default()
+    };
+    let codec = rcodec::codec(CodecId::AUDIO_LOSSLESS).unwrap();
+    let unit = Media::Audio(AudioBlock {
+        samples: original.clone(),
+    });
+    let file = rcodec::encode(codec, &header, Some(unit), context).unwrap();
+    let mut random = Random::new(5);
+    let (mut refused, mut saved, mut lost) = ([0_u32; 6], [0_u64; 6], [0_u64; 6]);
+    let mut tried = [0_u32; 6];
+    while tried.iter().sum::<u32>() < damaged_files() {
+        let how = random.below(DAMAGES.len() as u32) as usize;
+        let Some(bytes) = damaged(&file, how, &mut random) else {
+            continue;
+        };
+        tried[how] += 1;
+        let Ok(mut recovery) = Recovery::open(&bytes, Budget::new(Limits::default())) else {
+            refused[how] += 1;
+            continue;
+        };
+        let mut samples = Vec::new();
+        while let Some(unit) = recovery.next_unit().unwrap() {
+            let Media::Audio(block) = unit else {
+                panic!("sound gives something else");
+            };
+            samples.extend(block.samples);
+        }
+        // A damaged end may have been a block.
+        let mut expected = original.clone();
+        expected.resize(original.len() + 2 * BLOCK as usize, 0);
+        assert!(samples.len() <= original.len() || recovery.is_cut());
+        expected.truncate(samples.len());
+        for silence in recovery.silences() {
+            let place = 2 * silence.from as usize..2 * (silence.from + silence.frames) as usize;
+            expected[place].fill(0);
+            lost[how] += silence.frames / BLOCK;
+        }
+        assert!(samples == expected, "{}: other samples", DAMAGES[how]);
+        lost[how] += original.len().saturating_sub(samples.len()) as u64 / 2 / BLOCK;
+        saved[how] += samples.len() as u64 / 2 / BLOCK;
+    }
+    println!("| damage | files | refused | blocks given | lost |\n|---|---|---|---|---|");
+    for how in 0..DAMAGES.len() {
+        let (tried, refused, saved, lost) = (tried[how], refused[how], saved[how], lost[how]);
+        println!(
+            "| {} | {tried} | {refused} | {saved} | {lost} |",
+            DAMAGES[how]
+        );
     }
 }

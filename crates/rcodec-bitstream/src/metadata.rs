@@ -9,6 +9,10 @@ const ZSTD: u8 = 1;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const ZSTD_LEVEL: i32 = 19;
 
+/// What an item takes in memory besides its value: its place in the list, which
+/// doubles when it grows, and what the allocator adds to the value.
+const ITEM_BYTES: u64 = 2 * size_of::<MetadataItem>() as u64 + 16;
+
 /// Serialises `metadata`.
 pub(crate) fn write(metadata: &Metadata) -> Result<Vec<u8>> {
     let mut items = Vec::new();
@@ -46,22 +50,27 @@ pub(crate) fn parse(
     let mut cursor = Cursor::new(bytes, at);
     match cursor.byte()? {
         RAW => {
-            let reservation = budget.reserve(cursor.rest().len() as u64)?;
+            let reservation = reserve_items(cursor.clone(), budget)?;
             parse_items(cursor, metadata)?;
             Ok(reservation)
         }
         ZSTD => {
             let raw_len = cursor.varint()?;
-            let reservation = budget.reserve(raw_len.saturating_mul(2))?;
+            // The items once more, and the decompressor's window.
+            let _working_memory = budget.reserve(raw_len.saturating_mul(3))?;
             let capacity = usize::try_from(raw_len).map_err(|_| Error::Limit("memory"))?;
             let mut frame = ZSTD_MAGIC.to_vec();
             frame.extend_from_slice(cursor.rest());
             let items =
                 unpack(&frame, capacity).ok_or_else(|| cursor.malformed("compressed metadata"))?;
             // Inside the frame there are no file offsets: report its start.
-            let start = cursor.at();
-            parse_items(Cursor::new(&items, 0), metadata)
-                .map_err(|_| Error::malformed(start, "metadata items"))?;
+            let at_start = |error| match error {
+                Error::Limit(_) => error,
+                _ => Error::malformed(cursor.at(), "metadata items"),
+            };
+            let items = Cursor::new(&items, 0);
+            let reservation = reserve_items(items.clone(), budget).map_err(at_start)?;
+            parse_items(items, metadata).map_err(at_start)?;
             Ok(reservation)
         }
         _ => Err(Error::malformed(at, "metadata method")),
@@ -76,12 +85,27 @@ fn unpack(frame: &[u8], len: usize) -> Option<Vec<u8>> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)
         .ok()?
         .single_frame();
+    // An encoder that knows the length takes no larger window.
+    let window_log = usize::BITS - len.saturating_sub(1).leading_zeros();
+    decoder.window_log_max(window_log.clamp(10, 31)).ok()?;
     (&mut decoder)
         .take(len as u64 + 1)
         .read_to_end(&mut items)
         .ok()?;
     let rest = decoder.finish();
     (items.len() == len && rest.is_empty()).then_some(items)
+}
+
+/// Charges what [`parse_items`] will take: many items may be empty, so each
+/// costs something of its own.
+fn reserve_items(mut cursor: Cursor<'_>, budget: &Budget) -> Result<Reservation> {
+    let mut bytes = 0;
+    while !cursor.rest().is_empty() {
+        cursor.varint()?;
+        let len = cursor.varint()?;
+        bytes += cursor.take(len)?.len() as u64 + ITEM_BYTES;
+    }
+    budget.reserve(bytes)
 }
 
 fn parse_items(mut cursor: Cursor<'_>, metadata: &mut Metadata) -> Result<()> {

@@ -3,7 +3,8 @@
 //! A block's head carries a check of its own, and its number. So a block whose
 //! payload is damaged is stepped over, and behind a damaged head the next block
 //! is found by trying every byte: a head whose check fits and whose block's
-//! check fits is no accident. Numbers then tell how many blocks are missing.
+//! check fits is no accident. Numbers then tell which blocks are missing, and
+//! the place of those that stand elsewhere.
 
 use crate::varint::Cursor;
 use crate::wire::{FIRST_BLOCK, FORMAT_VERSION, MAGIC, block, block_check, block_head_check, lead};
@@ -52,7 +53,48 @@ struct Found {
     intact: bool,
 }
 
-/// The block that begins at `at`, if a head does.
+/// Bytes that may be hashed in vain, for each byte of a file: heads that fit by
+/// accident are rare, but someone might make many that overlap.
+const HASHED_IN_VAIN: u64 = 8;
+
+/// A file that is searched for blocks.
+struct Search<'a> {
+    file: &'a [u8],
+    lead_byte: u8,
+    /// How many more bytes may be hashed in vain.
+    patience: u64,
+}
+
+impl<'a> Search<'a> {
+    fn new(file: &'a [u8], lead_byte: u8) -> Self {
+        Search {
+            file,
+            lead_byte,
+            patience: HASHED_IN_VAIN * file.len() as u64,
+        }
+    }
+
+    /// The block that begins at `at`, if a head does.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if too many of them were no blocks.
+    fn block_at(&mut self, at: usize) -> Result<Option<Found>> {
+        let found = block_at(self.file, at, self.lead_byte);
+        if let Some(found) = found.as_ref().filter(|found| !found.intact) {
+            // What ends behind the file was not hashed.
+            let hashed = match self.file.get(at..found.payload.end) {
+                Some(block) => block.len() as u64,
+                None => 0,
+            };
+            self.patience = self
+                .patience
+                .checked_sub(hashed)
+                .ok_or(Error::Limit("work"))?;
+        }
+        Ok(found)
+    }
+}
+
 fn block_at(file: &[u8], at: usize, lead_byte: u8) -> Option<Found> {
     let kind = *file.get(at)?;
     if !matches!(
@@ -111,7 +153,9 @@ pub fn salvage(file: &[u8], budget: &Budget) -> Result<Salvaged> {
         ));
     }
     let start = MAGIC.len() + 1;
-    let first = block_at(file, start, lead_byte)
+    let mut search = Search::new(file, lead_byte);
+    let first = search
+        .block_at(start)?
         .filter(|found| found.intact && found.kind == block::HEADER && found.number == FIRST_BLOCK)
         .ok_or(Error::Checksum {
             block: FIRST_BLOCK,
@@ -127,44 +171,57 @@ pub fn salvage(file: &[u8], budget: &Budget) -> Result<Salvaged> {
         samples: None,
         _memory: Vec::new(),
     };
-    salvaged.gather(file, first.payload.end + 8, lead_byte, budget)?;
+    salvaged.gather(search, first.payload.end + 8, budget)?;
     Ok(salvaged)
 }
 
-impl Salvaged {
-    fn gather(&mut self, file: &[u8], start: usize, lead_byte: u8, budget: &Budget) -> Result<()> {
-        let mut at = start;
-        let mut damage_at = None;
-        let mut next_number = FIRST_BLOCK + 1;
-        let mut any_data = false;
-        while at < file.len() {
-            let found = block_at(file, at, lead_byte).filter(|found| found.number >= next_number);
-            let Some(found) = found.filter(|found| found.intact || found.number == next_number)
-            else {
-                damage_at.get_or_insert(at);
+impl Search<'_> {
+    /// The intact blocks from `at` on, wherever they have got to, and the first
+    /// byte behind the last of them.
+    fn intact_blocks(&mut self, mut at: usize) -> Result<(Vec<Found>, usize)> {
+        let mut blocks = Vec::new();
+        let mut end = at;
+        while at < self.file.len() {
+            let Some(found) = self.block_at(at)? else {
                 at += 1;
                 continue;
             };
-            if !found.intact {
-                // Its head says where the next one should be.
-                damage_at.get_or_insert(at);
-                let behind = found.payload.end + 8;
-                let next = block_at(file, behind, lead_byte);
-                at = match next {
-                    Some(next) if next.number == found.number + 1 => behind,
-                    _ => at + 1,
-                };
+            let behind = found.payload.end + 8;
+            if found.intact {
+                blocks.push(found);
+                (at, end) = (behind, behind);
                 continue;
             }
-            let lost = found.number - next_number;
+            // The head of a damaged block says where the next one should be.
+            let next = self.block_at(behind)?;
+            let follows = next.is_some_and(|next| next.number.checked_sub(1) == Some(found.number));
+            at = if follows { behind } else { at + 1 };
+        }
+        Ok((blocks, end))
+    }
+}
+
+impl Salvaged {
+    /// Puts the blocks from `start` on in the order of their numbers.
+    fn gather(&mut self, mut search: Search<'_>, start: usize, budget: &Budget) -> Result<()> {
+        let (mut blocks, end) = search.intact_blocks(start)?;
+        blocks.sort_by_key(|found| found.number);
+        blocks.dedup_by_key(|found| found.number);
+        let mut next_number = FIRST_BLOCK + 1;
+        let mut at = start;
+        let mut any_data = false;
+        for found in blocks {
+            let Some(lost) = found.number.checked_sub(next_number) else {
+                continue;
+            };
             if lost > 0 {
-                let at = damage_at.unwrap_or(at) as u64;
+                let at = at as u64;
                 self.pieces.push(Piece::Lost { blocks: lost, at });
             }
-            damage_at = None;
             next_number = found.number.saturating_add(1);
             at = found.payload.end + 8;
-            let payload = &file[found.payload.clone()];
+            let payload = &search.file[found.payload.clone()];
+            let payload_at = found.payload.start as u64;
             match found.kind {
                 block::DATA => {
                     any_data = true;
@@ -176,21 +233,19 @@ impl Salvaged {
                     } else {
                         &mut self.metadata
                     };
-                    let memory =
-                        metadata::parse(payload, found.payload.start as u64, budget, list)?;
+                    let memory = metadata::parse(payload, payload_at, budget, list)?;
                     self._memory.push(memory);
                 }
                 block::END => {
-                    let mut cursor = Cursor::new(payload, found.payload.start as u64);
-                    self.samples = cursor.varint().ok();
+                    self.samples = Cursor::new(payload, payload_at).varint().ok();
                     return Ok(());
                 }
                 _ => {}
             }
         }
-        if let Some(at) = damage_at {
+        if end < search.file.len() {
             // At least one: what is here is no block.
-            let at = at as u64;
+            let at = end as u64;
             self.pieces.push(Piece::Lost { blocks: 1, at });
         }
         Ok(())

@@ -94,9 +94,11 @@ impl Registry {
     pub fn from_env() -> Registry {
         let added = ADDED.lock().unwrap_or_else(PoisonError::into_inner);
         let mut folders = added.clone();
-        let named = env::var_os(VARIABLE).unwrap_or_default();
-        let named = env::split_paths(&named);
-        folders.extend(named.filter(|folder| !folder.as_os_str().is_empty()));
+        // Without the variable nothing is split, which wasm32 has no way to do.
+        if let Some(named) = env::var_os(VARIABLE) {
+            let named = env::split_paths(&named);
+            folders.extend(named.filter(|folder| !folder.as_os_str().is_empty()));
+        }
         folders.extend(data_folder());
         let paths = ADDED_FILES.lock().unwrap_or_else(PoisonError::into_inner);
         Registry {

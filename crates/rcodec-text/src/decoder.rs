@@ -29,6 +29,8 @@ pub(crate) struct TextDecoder<'a> {
     ended: Option<Result<()>>,
     /// Content of the blocks read so far, in bytes.
     promised: u64,
+    /// Work of the blocks read so far.
+    work: u64,
     done: AtomicU64,
     /// The memory of the unit given last: in use until the next call.
     held: Option<Reservation>,
@@ -45,6 +47,7 @@ impl<'a> TextDecoder<'a> {
             waiting: None,
             ended: None,
             promised: 0,
+            work: 0,
             done: AtomicU64::new(0),
             held: None,
         }
@@ -112,7 +115,8 @@ impl<'a> TextDecoder<'a> {
         };
         self.promised = self.promised.saturating_add(bytes);
         self.budget.check_samples(self.promised)?;
-        if work > self.budget.limits().max_work {
+        self.work = self.work.saturating_add(work);
+        if self.work > self.budget.limits().max_work {
             return Err(Error::Limit("work"));
         }
         Ok(())

@@ -115,6 +115,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
     ),
     // What nothing else is built on.
+    place("rcodec-conformance", 6, &["rcodec"]),
     place("rcodec-tests", 6, ANY),
     place("rcodec-benches", 6, ANY),
     place("xtask", 6, &[]),
