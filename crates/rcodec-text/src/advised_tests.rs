@@ -30,7 +30,8 @@ fn a_language_model_helps_and_is_asked_for() {
     let content = LINE.as_bytes();
     for prior in [0, 1] {
         let options = [("prior".to_owned(), prior)];
-        let alone = encode(&Text, content, context(9, &options)).unwrap();
+        // At effort 9 the shipped language model would help.
+        let alone = encode(&Text, content, context(8, &options)).unwrap();
         let encoder = Text
             .encoder(&MediaHeader::Bytes, advised(5, &options))
             .unwrap();

@@ -17,8 +17,8 @@ const FAMILY: &str = "text-lm";
 /// Names of the tensors.
 const PARTS: [&str; 3] = ["config", "tokenizer", "tensors"];
 
-/// The shipped model.
-const SHIPPED: ModelId = ModelId([0; 8]);
+/// The shipped model: text-lm-small1-8d30.
+const SHIPPED: ModelId = ModelId([0x8d, 0x30, 0x86, 0x9a, 0x62, 0xc1, 0xba, 0x3d]);
 
 /// Longer contents are not advised by the shipped model.
 pub(crate) const MOST_BYTES: usize = 32 << 10;
@@ -77,4 +77,53 @@ pub fn pack_language_model(files: [Vec<u8>; 3], record: Record) -> Result<ModelD
         data.tensors.insert(tensor)?;
     }
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Text;
+    use crate::testing::{decode, encode};
+    use rcodec_core::{DecodeContext, EncodeContext};
+
+    const ENGLISH: &str = "The committee met again in the evening, and although nobody had \
+        expected much of it, the discussion went on until well after midnight. It was the \
+        treasurer who first said what many of them had been thinking: that the money which \
+        the town had set aside for the new bridge would not be enough, and that another \
+        winter would pass before the first stone could be laid. Some of the older members \
+        remembered the flood, and how the people on the other side of the river had been \
+        cut off for eleven days. They spoke of it quietly, as one speaks of the dead.";
+
+    #[test]
+    fn small_english_texts_are_advised_at_the_highest_effort() {
+        let at = |effort, options: &[(String, i64)]| {
+            let context = EncodeContext {
+                effort: rcodec_core::Effort::new(effort).unwrap(),
+                options,
+                ..EncodeContext::default()
+            };
+            encode(&Text, ENGLISH.as_bytes(), context).unwrap()
+        };
+        let advised = at(9, &[]);
+        let alone = at(8, &[]);
+        assert_eq!((advised.blocks[0][0] & 7, alone.blocks[0][0] & 7), (4, 2));
+        let bytes = |e: &crate::testing::Encoded| e.blocks[0].len();
+        assert!(
+            100 * bytes(&advised) < 97 * bytes(&alone),
+            "{} {}",
+            bytes(&advised),
+            bytes(&alone)
+        );
+        let content = decode(&Text, &advised, DecodeContext::default()).unwrap();
+        assert_eq!(content, ENGLISH.as_bytes());
+        // Without priors there is no advice either.
+        let plain = at(9, &[("prior".to_owned(), 0)]);
+        assert_eq!(plain.blocks[0][0], 2);
+    }
+
+    #[test]
+    fn files_that_are_no_model_are_not_packed() {
+        let files = || [b"{}".to_vec(), b"{}".to_vec(), vec![0; 100]];
+        assert!(pack_language_model(files(), Record::default()).is_err());
+    }
 }
