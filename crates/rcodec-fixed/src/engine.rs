@@ -1,5 +1,6 @@
 //! Where layers run: at which instruction set, on how many threads.
 
+use crate::kernel::products::Products;
 use crate::simd::{Level, Simd};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -40,6 +41,20 @@ impl Engine {
     /// The level in use.
     pub fn level(&self) -> Level {
         self.simd.level()
+    }
+
+    /// Sums of products of columns, for least squares: `sums[i][j]` becomes
+    /// the sum over all samples of column `i` times column `j`, modulo 2³².
+    /// Only `j` from the multiple of 16 at or below `i` on is written; `C` is
+    /// a multiple of 16.
+    ///
+    /// Samples come two at a time: `pairs[t][c]` has column `c` of samples
+    /// `2t` and `2t + 1`.
+    ///
+    /// # Panics
+    /// If there are more than `C` rows of sums.
+    pub fn products<const C: usize>(&self, pairs: &[[[i16; 2]; C]], sums: &mut [[i32; C]]) {
+        self.simd.run(Products { pairs, sums });
     }
 
     /// The token of the level.
@@ -105,4 +120,31 @@ pub(crate) fn with_row_scratch<R>(len: usize, use_it: impl FnOnce(&mut [i16]) ->
 /// As [`with_scratch`], of bytes.
 pub(crate) fn with_byte_scratch<R>(len: usize, use_it: impl FnOnce(&mut [i8]) -> R) -> R {
     BYTE_SCRATCH.with(|scratch| lend(scratch, len, use_it))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_sums_of_products_at_every_level() {
+        let value = |n: usize| (n as u32).wrapping_mul(2_654_435_761) as i32 >> 16;
+        for samples in [0, 1, 3, 8] {
+            let pairs: Vec<[[i16; 2]; 32]> = (0..samples)
+                .map(|t| std::array::from_fn(|c| [0, 1].map(|k| value(64 * t + 2 * c + k) as i16)))
+                .collect();
+            for level in Level::available() {
+                let mut sums = [[7; 32]; 25];
+                Engine::at(level).unwrap().products(&pairs, &mut sums);
+                for (i, row) in sums.iter().enumerate() {
+                    for (j, &sum) in row.iter().enumerate().skip(i / 16 * 16) {
+                        let products = pairs.iter().flat_map(|pair| {
+                            [0, 1].map(|k| i32::from(pair[i][k]) * i32::from(pair[j][k]))
+                        });
+                        assert_eq!(sum, products.fold(0, i32::wrapping_add), "{level:?}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -10,4 +10,5 @@ pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod pack;
+pub(crate) mod products;
 pub(crate) mod sink;

@@ -13,6 +13,10 @@ const SAMPLE_PIXELS: usize = 40_000;
 /// Pieces of the sample.
 const SAMPLE_BANDS: usize = 3;
 
+/// Where repetitions are far away: below so many of a hundred bytes of
+/// graphics mode's for a sample, another mode is better for the whole.
+const SURE_PERCENT: usize = 60;
+
 /// When so many of a hundred blocks came before, the whole is coded by both.
 const AGAIN_PERCENT: usize = 40;
 
@@ -29,8 +33,8 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     let repeated = repeated_percent(planes);
     let (photo_below, graphics_above) = match effort.get() {
         0..=3 => (60, 60),
-        4..=6 => (20, 70),
-        _ => (5, 90),
+        4..=6 => (45, 70),
+        _ => (30, 90),
     };
     if repeated >= graphics_above {
         // Where pixels do not fit into symbols, the other one applies.
@@ -38,21 +42,36 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     }
     // Samples would not show what is repeated from far away.
     let repeats_afar = again_percent(planes) >= AGAIN_PERCENT;
-    if repeated < photo_below && !repeats_afar {
+    let photographic = repeated < photo_below && !(repeated >= 20 && has_few_colours(planes));
+    if photographic && !repeats_afar {
         return Ok(vec![other]);
     }
-    if planes.pixels() <= SAMPLE_PIXELS || repeats_afar {
+    if planes.pixels() <= SAMPLE_PIXELS {
         return Ok(vec![MODE_GRAPHICS, other]);
     }
     let sample = sample_of(planes);
     let progress = PictureProgress::new(&NoProgress, 0);
     let mut sizes = [usize::MAX; 2];
-    for (size, mode) in sizes.iter_mut().zip([MODE_GRAPHICS, other]) {
+    // The large models take long, and gain a little.
+    let stand_in = if other == MODE_PHOTO_LARGE {
+        MODE_PHOTO
+    } else {
+        other
+    };
+    for (size, mode) in sizes.iter_mut().zip([MODE_GRAPHICS, stand_in]) {
         if let Some(payload) = encode_coded(&sample, shape, mode, &mut progress.group(0))? {
             *size = payload.len();
         }
     }
-    Ok(vec![if sizes[0] <= sizes[1] {
+    let [graphics, mut others] = sizes;
+    // Graphics mode has to pay for the time that it takes on photographs.
+    others -= others / if stand_in == other { 6 } else { 32 };
+    // What is repeated from afar gains graphics more than a sample shows, but
+    // not everything.
+    if repeats_afar && (SURE_PERCENT..=100).contains(&(100 * others / graphics.max(1))) {
+        return Ok(vec![MODE_GRAPHICS, other]);
+    }
+    Ok(vec![if graphics <= others {
         MODE_GRAPHICS
     } else {
         other
@@ -89,6 +108,25 @@ fn repeated_percent(planes: &Planes) -> usize {
         }
     }
     100 * repeated / pixels.max(1)
+}
+
+/// Whether there are far fewer colours than in a photograph.
+fn has_few_colours(planes: &Planes) -> bool {
+    let most = if planes.channels.len() >= 3 { 4096 } else { 64 };
+    let mut seen = vec![false; 1 << 16];
+    let mut colours = 0;
+    for at in 0..planes.pixels() {
+        let hash = planes.channels.iter().fold(0u32, |hash, plane| {
+            (hash ^ u32::from(plane[at])).wrapping_mul(0x9e37_79b1)
+        });
+        let slot = &mut seen[(hash >> 16) as usize];
+        colours += usize::from(!*slot);
+        *slot = true;
+        if colours > most {
+            return false;
+        }
+    }
+    true
 }
 
 /// How many of a hundred blocks of 4x2 pixels that are not of one colour stood

@@ -59,7 +59,7 @@ impl Codec for ImageLossless {
         Ok(Box::new(GroupEncoder::new(
             shape,
             header,
-            Params::choose(header),
+            Params::choose(header, context.effort),
             context,
         )))
     }

@@ -71,9 +71,9 @@ impl GroupShape {
 
     /// About what encoding a group of `samples` takes.
     pub(crate) fn encode_bytes(&self, samples: u64) -> u64 {
-        // Interleaved, planes, mapped planes, two payloads, and what decoding
-        // takes.
-        let own = samples.saturating_mul(14);
+        // Interleaved, planes, mapped planes, two payloads, the fast mode's
+        // records, and what decoding takes.
+        let own = samples.saturating_mul(22);
         own.saturating_add(self.decode_bytes(samples))
     }
 
@@ -98,12 +98,27 @@ pub(crate) fn encode_group(
     mut progress: GroupProgress<'_>,
 ) -> Result<Vec<u8>> {
     let mut best = Vec::new();
-    for mode in choice::modes(planes, shape, effort)? {
+    let modes = choice::modes(planes, shape, effort)?;
+    for &mode in &modes {
         let Some(payload) = encode_coded(planes, shape, mode, &mut progress)? else {
             continue;
         };
         if best.is_empty() || payload.len() < best.len() {
             best = payload;
+        }
+    }
+    // What comes out this small has a structure that quick modes may miss.
+    if effort.get() <= 3 && 4 * best.len() < planes.pixels() {
+        for mode in [MODE_GRAPHICS, MODE_PHOTO] {
+            if modes.contains(&mode) {
+                continue;
+            }
+            let payload = encode_coded(planes, shape, mode, &mut progress)?;
+            if let Some(payload) = payload
+                && 8 * payload.len() < 7 * best.len()
+            {
+                best = payload;
+            }
         }
     }
     if best.is_empty() || best.len() > stored_bytes(planes) {
@@ -150,10 +165,7 @@ pub(crate) fn encode_coded(
             }
             coder.finish()
         }
-        MODE_FAST => {
-            fast::code(&mut coder, &mut mapped, &maps, progress)?;
-            coder.finish()
-        }
+        MODE_FAST => fast::encode(coder, &mut mapped, &maps, progress)?,
         _ => photo::encode(coder, &mut mapped, &maps, level_of(mode), progress)?,
     };
     let mut payload = vec![mode];
@@ -229,21 +241,18 @@ fn decode_coded(
         maps.collect::<Result<Vec<ValueMap>>>()
     };
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
-    let maps = if matches!(mode, MODE_GRAPHICS | MODE_FAST) {
-        let mut coder = RangeBitDecoder::new(body);
-        let maps = read_maps(&mut coder)?;
-        match mode {
-            MODE_GRAPHICS => {
-                if graphics::code(&mut coder, &mut planes, &maps, progress)?.is_none() {
-                    return Err(Error::malformed(0, "pixels too wide for this mode"));
-                }
+    let maps = match mode {
+        MODE_GRAPHICS => {
+            let mut coder = RangeBitDecoder::new(body);
+            let maps = read_maps(&mut coder)?;
+            if graphics::code(&mut coder, &mut planes, &maps, progress)?.is_none() {
+                return Err(Error::malformed(0, "pixels too wide for this mode"));
             }
-            _ => fast::code(&mut coder, &mut planes, &maps, progress)?,
+            coder.finish()?;
+            maps
         }
-        coder.finish()?;
-        maps
-    } else {
-        photo::decode(body, &mut planes, level_of(mode), progress, read_maps)?
+        MODE_FAST => fast::decode(body, &mut planes, progress, read_maps)?,
+        _ => photo::decode(body, &mut planes, level_of(mode), progress, read_maps)?,
     };
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {
         map.to_values(plane);

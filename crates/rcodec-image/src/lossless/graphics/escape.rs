@@ -9,6 +9,7 @@ use crate::lossless::logistic::ln_q8;
 use rcodec_core::Result;
 use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, MixerStack, StackParameters, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};
+use rcodec_fixed::Engine;
 
 /// Contexts of every bit.
 const CONTEXTS: usize = 14;
@@ -49,9 +50,10 @@ impl Escape {
             check: 0,
             counters: [CountedBit::default(); 15],
         };
+        let engine = Engine::new();
         Escape {
             experts: (0..packing.fields.len())
-                .map(|channel| ChannelExperts::new(&packing, channel))
+                .map(|channel| ChannelExperts::new(&packing, channel, engine))
                 .collect(),
             packing,
             line_bits,

@@ -5,6 +5,7 @@ use super::packing::Packing;
 use super::surroundings::Near;
 use crate::lossless::logistic::{mass_between_q30, quarter_log2, signed_tail_q30};
 use crate::lossless::photo::ols::{Ols, OlsParams};
+use rcodec_fixed::Engine;
 
 /// How many predictions there are.
 pub(crate) const EXPERTS: usize = 4;
@@ -31,8 +32,8 @@ struct MeanError {
 pub(crate) struct ChannelExperts {
     channel: usize,
     max_q6: i32,
-    large: Ols<LARGE>,
-    small: Ols<SMALL>,
+    large: Ols<LARGE, 32>,
+    small: Ols<SMALL, 16>,
     features: [i32; LARGE],
     base: i32,
     mu_q6: [i32; EXPERTS],
@@ -88,7 +89,7 @@ impl Expectation {
 
 impl ChannelExperts {
     /// The experts of a channel (in coding order).
-    pub(crate) fn new(packing: &Packing, channel: usize) -> Self {
+    pub(crate) fn new(packing: &Packing, channel: usize, engine: Engine) -> Self {
         let bits = packing.fields[channel].0;
         let large = OlsParams {
             keep: 0.98,
@@ -107,8 +108,8 @@ impl ChannelExperts {
         ChannelExperts {
             channel,
             max_q6: (((1i64 << bits) - 1) << 6) as i32,
-            large: Ols::new(large, bits as u8),
-            small: Ols::new(small, bits as u8),
+            large: Ols::new(large, bits as u8, engine),
+            small: Ols::new(small, bits as u8, engine),
             features: [0; LARGE],
             base: 0,
             mu_q6: [0; EXPERTS],

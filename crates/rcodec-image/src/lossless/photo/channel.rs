@@ -40,6 +40,7 @@ pub(crate) struct Channel<'a, 'p, C, const E: usize, const N: usize, const M: us
     experts: ChannelExperts<E>,
     nodes: NodeModels<E, N, M>,
     memories: Memories,
+    selection: Selection,
     seen: Option<SeenStage<E, N, M>>,
     /// Rows coded.
     done: usize,
@@ -59,9 +60,10 @@ impl<'a, 'p, C, const E: usize, const N: usize, const M: usize> Channel<'a, 'p, 
             coder,
             position,
             max: i32::from(max),
-            experts: ChannelExperts::new(&field, position, max, setup.width),
+            experts: ChannelExperts::new(&field, position, max, setup.width, setup.engine),
             nodes: NodeModels::new(),
             memories: Memories::new(N),
+            selection: Selection::default(),
             seen: setup.use_seen.then(SeenStage::new),
             field,
             done: 0,
@@ -97,8 +99,7 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Work
             self.residuals.push(residual);
         }
         channel.field.end_row(channel.position, y);
-        let base = channel.field.row(channel.position, y);
-        channel.experts.end_row(&channel.field, base);
+        channel.experts.end_row();
         Ok(())
     }
 }
@@ -136,10 +137,11 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
         let hood = Neighbourhood::at(field, base);
         let dist = self.experts.predict(field, &hood, base, x, missed[0]);
         let guides = self.guides(base, missed);
-        let mut selection = Selection::new::<E, N>(&dist, &hood, &guides, (x, y), self.max);
+        let selection = &mut self.selection;
+        selection.choose::<E, N>(&dist, &hood, &guides, (x, y), self.max);
         if N > 16 {
             let keys = memory_keys(&hood, &guides, dist.centre);
-            self.memories.look_up(&keys, &mut selection);
+            self.memories.look_up(&keys, selection);
         }
         let tree = Tree::new(&dist, self.max);
         let slot = &mut self.setup.plane[y * self.setup.width + x];
@@ -149,25 +151,19 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
         let mut value = None;
         if let Some(seen) = &mut self.seen {
             seen.select(guides.here[1] as u16, guides.here[0] as u16);
-            let (found, set) = seen.code(coder, &selection, &tree, &dist, sample)?;
+            let (found, set) = seen.code(coder, selection, &tree, &dist, sample)?;
             (value, excluded) = (found, Some(set));
         }
         let value = match value {
             Some(value) => value,
-            None => tree.code(
-                coder,
-                &mut self.nodes,
-                &selection,
-                excluded.as_ref(),
-                sample,
-            )?,
+            None => tree.code(coder, &mut self.nodes, selection, excluded.as_ref(), sample)?,
         };
         if let Some(seen) = &mut self.seen {
             seen.update(value);
         }
         *slot = value as u16;
         self.field.samples[base] = value as u16;
-        self.experts.update(&self.field, base, value, x);
+        self.experts.update(value, x);
         if N > 16 {
             self.memories.update(value);
         }

@@ -6,6 +6,7 @@ use super::field::Field;
 use super::local::{LocalOls, LocalParams};
 use super::ols::{Ols, OlsParams};
 use crate::lossless::logistic::quarter_log2;
+use rcodec_fixed::Engine;
 
 /// Lanes of error arrays, for vector code.
 const LANES: usize = 8;
@@ -17,19 +18,18 @@ const ENERGIES: usize = 96;
 pub(crate) const MU_Q: u32 = 6;
 
 /// Features of the least-squares experts.
-const FEATURES_HUGE: usize = 32;
+const FEATURES_HUGE: usize = 31;
 const FEATURES_LARGE: usize = 24;
 const FEATURES_WIDE: usize = 15;
 const FEATURES_SMALL: usize = 12;
-const FEATURES_TINY: usize = 6;
 
 /// What the experts say about one sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Distribution<const E: usize> {
     /// Expected values, Q6.
     pub(crate) mu_q6: [i32; E],
-    /// Reciprocals of the logistic scales: `z_q8 = (distance_q6 * this) >> 24`.
-    pub(crate) inverse_scale: [i64; E],
+    /// Reciprocals of the logistic scales: `z_q8 = (distance_q6 * this) >> 20`.
+    pub(crate) inverse_scale: [i32; E],
     /// The blended expectation, rounded.
     pub(crate) centre: i32,
     /// Step (four to the octave, of Q6) of the blend's mean error.
@@ -54,50 +54,43 @@ struct MeanError {
 /// Experts of the large level only.
 struct MoreOls {
     /// A long memory.
-    slow: Ols<FEATURES_HUGE>,
-    /// Hardly any memory.
-    tiny: Ols<FEATURES_TINY>,
+    slow: Ols<FEATURES_HUGE, 32>,
     /// One for each position within squares of two by two: pictures whose
     /// colours were interpolated.
-    phases: [Ols<FEATURES_LARGE>; 4],
+    phases: [Ols<FEATURES_LARGE, 32>; 4],
     /// A wider window.
     wide: LocalOls<FEATURES_WIDE>,
 }
 
 impl MoreOls {
-    fn new(bits: u8, width: usize) -> Self {
+    fn new(bits: u8, width: usize, engine: Engine) -> Self {
         let slow = OlsParams {
             keep: 0.998,
             ridge: 8.0,
             blocks_per_solve: 32,
         };
-        let tiny = OlsParams {
-            keep: 0.3,
-            ridge: 16.0,
-            blocks_per_solve: 1,
-        };
         let phase = OlsParams {
             keep: 0.98,
             ridge: 8.0,
-            blocks_per_solve: 4,
+            blocks_per_solve: 8,
         };
         let wide = LocalParams {
-            reach: 12,
-            block: 4,
+            rows: 12,
+            block: 8,
+            side: 1,
             ridge: 16.0,
         };
         MoreOls {
-            slow: Ols::new(slow, bits),
-            tiny: Ols::new(tiny, bits),
-            phases: std::array::from_fn(|_| Ols::new(phase, bits)),
-            wide: LocalOls::new(wide, bits, width),
+            slow: Ols::new(slow, bits, engine),
+            phases: std::array::from_fn(|_| Ols::new(phase, bits, engine)),
+            wide: LocalOls::new(wide, bits, width, engine),
         }
     }
 }
 
 /// The experts of one channel.
 pub(crate) struct ChannelExperts<const E: usize> {
-    large: Ols<FEATURES_LARGE>,
+    large: Ols<FEATURES_LARGE, 32>,
     near: LocalOls<FEATURES_SMALL>,
     more: Option<Box<MoreOls>>,
     /// Features as pairs of positions, relative to the sample; their
@@ -207,16 +200,23 @@ impl<const E: usize> ChannelExperts<E> {
     const BLEND: usize = E - 1;
 
     /// The experts of the channel at `position` of `order`.
-    pub(crate) fn new(field: &Field, position: usize, max: u16, width: usize) -> Self {
+    pub(crate) fn new(
+        field: &Field,
+        position: usize,
+        max: u16,
+        width: usize,
+        engine: Engine,
+    ) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
             keep: if E == 4 { 0.995 } else { 0.98 },
             ridge: 8.0,
-            blocks_per_solve: if E == 4 { 8 } else { 4 },
+            blocks_per_solve: 8,
         };
         let near = LocalParams {
-            reach: 8,
-            block: if E == 4 { 8 } else { 2 },
+            rows: 6,
+            block: if E == 4 { 12 } else { 8 },
+            side: 1,
             ridge: 16.0,
         };
         let mut fresh = [MeanError {
@@ -229,9 +229,9 @@ impl<const E: usize> ChannelExperts<E> {
         }
         let guide = (position > 0).then_some(-(field.plane as isize));
         ChannelExperts {
-            large: Ols::new(large, bits),
-            near: LocalOls::new(near, bits, width),
-            more: (E > 4).then(|| Box::new(MoreOls::new(bits, width))),
+            large: Ols::new(large, bits, engine),
+            near: LocalOls::new(near, bits, width, engine),
+            more: (E > 4).then(|| Box::new(MoreOls::new(bits, width, engine))),
             offsets: feature_offsets(field, position),
             features: [0; FEATURES_HUGE],
             phase: 0,
@@ -264,10 +264,10 @@ impl<const E: usize> ChannelExperts<E> {
 
     /// Learns row `y`, which is complete now.
     #[inline(always)]
-    pub(crate) fn end_row(&mut self, field: &Field, base: usize) {
-        self.near.end_row(field, &self.offsets, base, self.y);
+    pub(crate) fn end_row(&mut self) {
+        self.near.end_row(self.y);
         if let Some(more) = &mut self.more {
-            more.wide.end_row(field, &self.offsets, base, self.y);
+            more.wide.end_row(self.y);
         }
     }
 
@@ -318,11 +318,24 @@ impl<const E: usize> ChannelExperts<E> {
         self.mu_q6[0] = clamped(self.large.predict_q6(large));
         self.mu_q6[1] = clamped(self.near.predict_q6(first(&self.features), x));
         if let Some(more) = &mut self.more {
-            self.mu_q6[3] = clamped(more.slow.predict_q6(&self.features));
-            self.mu_q6[4] = clamped(more.tiny.predict_q6(first(&self.features)));
-            self.mu_q6[5] = clamped(more.phases[self.phase].predict_q6(large));
-            self.mu_q6[6] = clamped(more.wide.predict_q6(first(&self.features), x));
+            self.mu_q6[2] = clamped(more.slow.predict_q6(&self.features));
+            self.mu_q6[3] = clamped(more.phases[self.phase].predict_q6(large));
+            self.mu_q6[4] = clamped(more.wide.predict_q6(first(&self.features), x));
         }
+        if E == 4 {
+            self.mu_q6[2] = self.gradient_q6(field, hood, base);
+        }
+        let energies = self.energies(x);
+        self.blend(&energies, hood);
+        self.finish(&energies, crossed.unsigned_abs() << MU_Q)
+    }
+
+    /// What the slopes around the sample say, Q6: in its own channel, or of
+    /// the one before it.
+    #[inline(always)]
+    fn gradient_q6(&self, field: &Field, hood: &Neighbourhood, base: usize) -> i32 {
+        let s = &field.samples;
+        let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
         let gradient = match self.guide {
             None => (hood.w + hood.n - hood.nw) << MU_Q,
             Some(guide) => {
@@ -331,10 +344,7 @@ impl<const E: usize> ChannelExperts<E> {
                 ((hood.w + hood.n) << (MU_Q - 1)) + ((2 * here - left - up) << (MU_Q - 1))
             }
         };
-        self.mu_q6[2] = gradient.clamp(0, self.max_q6);
-        let energies = self.energies(x);
-        self.blend(&energies, hood);
-        self.finish(&energies, crossed.unsigned_abs() << MU_Q)
+        gradient.clamp(0, self.max_q6)
     }
 
     /// Weighs the experts by the inverse cube of their local errors, and
@@ -395,7 +405,7 @@ impl<const E: usize> ChannelExperts<E> {
 
     /// Learns what the sample was.
     #[inline(always)]
-    pub(crate) fn update(&mut self, field: &Field, base: usize, value: i32, x: usize) {
+    pub(crate) fn update(&mut self, value: i32, x: usize) {
         let value_q6 = value << MU_Q;
         let mut errors = [0; LANES];
         for (e, slot) in errors.iter_mut().enumerate().take(E) {
@@ -426,12 +436,11 @@ impl<const E: usize> ChannelExperts<E> {
         let target = value - self.base_value;
         let large = first(&self.features);
         self.large.update(large, target);
-        self.near.update(field, &self.offsets, base, x);
+        self.near.update(first(&self.features), target, x);
         if let Some(more) = &mut self.more {
             more.slow.update(&self.features, target);
-            more.tiny.update(first(&self.features), target);
             more.phases[self.phase].update(large, target);
-            more.wide.update(field, &self.offsets, base, x);
+            more.wide.update(first(&self.features), target, x);
         }
     }
 }
@@ -467,8 +476,8 @@ static INVERSE: [u32; 64] = {
 
 /// [`INVERSE_SCALE_Q36`] over a mean error of at least 64, to a hundredth.
 #[inline(always)]
-fn inverse_scale_of(mean_q12: u32) -> i64 {
+fn inverse_scale_of(mean_q12: u32) -> i32 {
     let shift = 25 - mean_q12.leading_zeros();
     let mantissa = (mean_q12 >> shift) as usize & 63;
-    (i64::from(INVERSE[mantissa]) << 8) >> shift
+    ((u64::from(INVERSE[mantissa]) << 4) >> shift) as i32
 }

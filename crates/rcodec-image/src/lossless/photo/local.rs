@@ -5,13 +5,12 @@
 //! and over columns as it moves on; only their solution is in IEEE doubles,
 //! with `+ - * /` in a fixed order.
 
-use super::field::Field;
+use super::ols::{Pair, WEIGHT_Q, pair_of, predict_q6};
+use super::solve::solve;
+use rcodec_fixed::Engine;
 
 /// Numbers in a row of products: up to fifteen features and the target.
 const LANES: usize = 16;
-
-/// Fraction bits of the weights.
-const WEIGHT_Q: u32 = 16;
 
 /// Features (and the target) multiplied by features.
 type Products<const N: usize> = [[i32; LANES]; N];
@@ -19,10 +18,13 @@ type Products<const N: usize> = [[i32; LANES]; N];
 /// How far a window reaches, and how much an expert is held back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LocalParams {
-    /// Rows above, and columns on each side (rounded down to whole blocks).
-    pub(crate) reach: usize,
-    /// Columns of a block: the window moves from block to block.
+    /// Rows above.
+    pub(crate) rows: usize,
+    /// Columns of a block, an even number: the window moves from block to
+    /// block.
     pub(crate) block: usize,
+    /// Blocks on each side.
+    pub(crate) side: usize,
     /// Added to the diagonal, in squared sample units.
     pub(crate) ridge: f64,
 }
@@ -30,9 +32,18 @@ pub(crate) struct LocalParams {
 /// Predicts a sample as a weighted sum of `N` (at most 15) features.
 pub(crate) struct LocalOls<const N: usize> {
     params: LocalParams,
+    engine: Engine,
     /// Bits dropped from samples so that sums stay below 2^31.
     shift: u32,
-    width: usize,
+    /// Features and targets of the rows within reach, and of the one at work,
+    /// two samples at a time: whole blocks.
+    history: Vec<Pair<LANES>>,
+    /// Pairs of a row.
+    row_pairs: usize,
+    /// Which row of the history is at work.
+    slot: usize,
+    /// The sample whose pair is not complete.
+    last: [i16; LANES],
     /// Products of the rows above, by block of columns.
     above: Vec<Products<N>>,
     /// Products of this row.
@@ -41,23 +52,7 @@ pub(crate) struct LocalOls<const N: usize> {
     window: Box<Products<N>>,
     /// The sum of those to the left within reach.
     left: Box<Products<N>>,
-    weights_q16: [i32; N],
-}
-
-/// Adds the products of one sample.
-#[inline(always)]
-fn add_products<const N: usize>(sums: &mut Products<N>, vector: &[i16; LANES]) {
-    let mut i = 0;
-    while i < N {
-        let factor = i32::from(vector[i]);
-        let row = &mut sums[i];
-        let mut j = 0;
-        while j < LANES {
-            row[j] = row[j].wrapping_add(factor * i32::from(vector[j]));
-            j += 1;
-        }
-        i += 1;
-    }
+    weights_q14: [i32; N],
 }
 
 /// Adds some products and takes others away.
@@ -82,44 +77,38 @@ fn slide<const N: usize>(
 
 impl<const N: usize> LocalOls<N> {
     /// An expert for rows of `width` samples of `bits` bits.
-    pub(crate) fn new(params: LocalParams, bits: u8, width: usize) -> Self {
+    pub(crate) fn new(params: LocalParams, bits: u8, width: usize, engine: Engine) -> Self {
         let zero = [[0; LANES]; N];
-        let mut weights_q16 = [0; N];
-        weights_q16[0] = 1 << (WEIGHT_Q - 1);
-        weights_q16[1] = 1 << (WEIGHT_Q - 1);
+        let mut weights_q14 = [0; N];
+        weights_q14[0] = 1 << (WEIGHT_Q - 1);
+        weights_q14[1] = 1 << (WEIGHT_Q - 1);
         let blocks = width.div_ceil(params.block);
+        let row_pairs = blocks * (params.block / 2);
         LocalOls {
             params,
+            engine,
             shift: u32::from(bits.saturating_sub(10)),
-            width,
+            history: vec![[[0; 2]; LANES]; row_pairs * (params.rows + 1)],
+            row_pairs,
+            slot: 0,
+            last: [0; LANES],
             above: vec![zero; blocks],
             current: vec![zero; blocks],
             window: Box::new(zero),
             left: Box::new(zero),
-            weights_q16,
+            weights_q14,
         }
     }
 
-    /// Features and target of the sample at `base`.
+    /// The products of a block in a row of the history.
     #[inline(always)]
-    fn vector(&self, field: &Field, offsets: &[(isize, isize)], base: usize) -> [i16; LANES] {
-        let s = &field.samples;
-        let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
-        let mut vector = [0; LANES];
-        let mut i = 0;
-        while i < N {
-            let (plus, minus) = offsets[i];
-            vector[i] = ((sample(plus) - sample(minus)) >> self.shift) as i16;
-            i += 1;
-        }
-        vector[N] = ((sample(0) - sample(-1)) >> self.shift) as i16;
-        vector
-    }
-
-    /// Blocks on each side within reach.
-    #[inline(always)]
-    fn reach_blocks(&self) -> usize {
-        self.params.reach / self.params.block
+    fn products(&self, slot: usize, block: usize) -> Products<N> {
+        let pairs = self.params.block / 2;
+        let first = slot * self.row_pairs + block * pairs;
+        let mut products = [[0; LANES]; N];
+        self.engine
+            .products(&self.history[first..first + pairs], &mut products);
+        products
     }
 
     /// Moves the window to the beginning of a row.
@@ -127,7 +116,7 @@ impl<const N: usize> LocalOls<N> {
     pub(crate) fn begin_row(&mut self) {
         *self.window = [[0; LANES]; N];
         *self.left = [[0; LANES]; N];
-        for products in self.above.iter().take(self.reach_blocks()) {
+        for products in self.above.iter().take(self.params.side) {
             slide(&mut self.window, Some(products), None);
         }
     }
@@ -138,72 +127,63 @@ impl<const N: usize> LocalOls<N> {
         if x.is_multiple_of(self.params.block) {
             self.move_on(x / self.params.block);
         }
-        let mut sum = 0i64;
-        let mut i = 0;
-        while i < N {
-            sum += i64::from(self.weights_q16[i]) * i64::from(features[i]);
-            i += 1;
-        }
-        (sum + (1 << (WEIGHT_Q - 7))) >> (WEIGHT_Q - 6)
+        predict_q6(&self.weights_q14, features, self.shift)
     }
 
     /// Moves the window on to a block, and finds weights for it.
     #[inline(always)]
     fn move_on(&mut self, block: usize) {
-        let reach = self.reach_blocks();
-        let gone = block.checked_sub(reach + 1);
+        let side = self.params.side;
+        let gone = block.checked_sub(side + 1);
         let old = gone.map(|at| &self.above[at]);
-        slide(&mut self.window, self.above.get(block + reach), old);
+        slide(&mut self.window, self.above.get(block + side), old);
         if let Some(last) = block.checked_sub(1) {
+            self.current[last] = self.products(self.slot, last);
             let old = gone.map(|at| &self.current[at]);
             slide(&mut self.left, Some(&self.current[last]), old);
         }
-        self.current[block] = [[0; LANES]; N];
         self.solve();
     }
 
-    /// Learns the sample in column `x` at `base`, which is known now.
+    /// Learns the sample in column `x`, which is known now.
     #[inline(always)]
-    pub(crate) fn update(
-        &mut self,
-        field: &Field,
-        offsets: &[(isize, isize)],
-        base: usize,
-        x: usize,
-    ) {
-        let vector = self.vector(field, offsets, base);
-        add_products(&mut self.current[x / self.params.block], &vector);
-    }
-
-    /// Takes row `y`, whose first sample is at `base`, into those above, and
-    /// the one that is out of reach now out of them. The first row does not
-    /// count: what is above it has changed since.
-    #[inline(always)]
-    pub(crate) fn end_row(
-        &mut self,
-        field: &Field,
-        offsets: &[(isize, isize)],
-        base: usize,
-        y: usize,
-    ) {
-        let back = self.params.reach * field.stride;
-        for block in 0..self.above.len() {
-            let mut old = [[0; LANES]; N];
-            if y > self.params.reach {
-                let first = block * self.params.block;
-                let end = (first + self.params.block).min(self.width);
-                for x in first..end {
-                    let vector = self.vector(field, offsets, base + x - back);
-                    add_products(&mut old, &vector);
-                }
-            }
-            let new = (y > 0).then_some(&self.current[block]);
-            slide(&mut self.above[block], new, Some(&old));
+    pub(crate) fn update(&mut self, features: &[i32; N], target: i32, x: usize) {
+        let mut vector = [0; LANES];
+        let mut i = 0;
+        while i < N {
+            vector[i] = (features[i] >> self.shift) as i16;
+            i += 1;
+        }
+        vector[N] = (target >> self.shift) as i16;
+        let at = self.slot * self.row_pairs + x / 2;
+        if x.is_multiple_of(2) {
+            // Complete as it is, if the row ends here.
+            self.history[at] = pair_of(&vector, &[0; LANES]);
+            self.last = vector;
+        } else {
+            self.history[at] = pair_of(&self.last, &vector);
         }
     }
 
-    /// Gaussian elimination without pivoting: the matrix is symmetric and
-    /// positive definite.
+    /// Takes row `y`, which is complete, into those above, and the one that
+    /// is out of reach now out of them. The first row does not count: what is
+    /// above it is made up.
+    #[inline(always)]
+    pub(crate) fn end_row(&mut self, y: usize) {
+        let blocks = self.above.len();
+        let last = blocks - 1;
+        self.current[last] = self.products(self.slot, last);
+        let rows = self.params.rows + 1;
+        let next = (self.slot + 1) % rows;
+        for block in 0..blocks {
+            let old = (y > self.params.rows).then(|| self.products(next, block));
+            let new = (y > 0).then_some(&self.current[block]);
+            slide(&mut self.above[block], new, old.as_ref());
+        }
+        self.slot = next;
+    }
+
+    /// Finds weights for the samples within reach.
     #[inline(always)]
     fn solve(&mut self) {
         let mut m = [[0.0f64; LANES]; N];
@@ -217,55 +197,15 @@ impl<const N: usize> LocalOls<N> {
             m[i][i] += self.params.ridge;
             i += 1;
         }
-        let mut inverse = [0.0; N];
-        let mut k = 0;
-        while k < N {
-            let pivot = m[k];
-            if pivot[k] <= 1e-6 {
-                return;
-            }
-            inverse[k] = 1.0 / pivot[k];
-            let mut i = k + 1;
-            while i < N {
-                let factor = pivot[i] * inverse[k];
-                let row = &mut m[i];
-                // Four at a time; what is before column `i` is not looked at.
-                let mut quad = i / 4;
-                while quad < LANES / 4 {
-                    let mut j = 4 * quad;
-                    while j < 4 * quad + 4 {
-                        row[j] -= factor * pivot[j];
-                        j += 1;
-                    }
-                    quad += 1;
-                }
-                i += 1;
-            }
-            k += 1;
-        }
-        let mut rest = [0.0; N];
-        let mut i = 0;
-        while i < N {
-            rest[i] = m[i][N];
-            i += 1;
-        }
-        let mut i = N;
-        while i > 0 {
-            i -= 1;
-            let weight = rest[i] * inverse[i];
-            let mut above = 0;
-            while above < i {
-                rest[above] -= m[above][i] * weight;
-                above += 1;
-            }
-            // A cast saturates, and turns what is not a number into 0.
-            self.weights_q16[i] = (weight * f64::from(1 << WEIGHT_Q)).clamp(-2e6, 2e6) as i32;
+        if let Some(weights_q14) = solve::<N, LANES>(&mut m, WEIGHT_Q) {
+            self.weights_q14 = weights_q14;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::field::Field;
     use super::*;
 
     #[test]
@@ -282,11 +222,12 @@ mod tests {
             (-2 * stride, -1),
         ];
         let params = LocalParams {
-            reach: 4,
+            rows: 4,
             block: 2,
+            side: 2,
             ridge: 1.0,
         };
-        let mut ols = LocalOls::<4>::new(params, 8, width);
+        let mut ols = LocalOls::<4>::new(params, 8, width, Engine::new());
         let mut state = 1u32;
         let mut missed = 0;
         for y in 0..rows {
@@ -308,12 +249,12 @@ mod tests {
                 if y > 8 && (x < width / 2 - 7 || x > width / 2 + 7) {
                     missed = missed.max(predicted.abs_diff(i64::from(value) * 64));
                 }
+                let target = value - at(-1);
                 field.samples[base] = value as u16;
-                ols.update(&field, &offsets, base, x);
+                ols.update(&features, target, x);
             }
             field.end_row(0, y);
-            let base = field.row(0, y);
-            ols.end_row(&field, &offsets, base, y);
+            ols.end_row(y);
         }
         assert!(missed <= 64, "{missed}");
     }

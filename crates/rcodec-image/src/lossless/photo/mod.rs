@@ -25,6 +25,7 @@ mod node;
 pub(crate) mod ols;
 mod pipeline;
 mod seen;
+mod solve;
 mod tree;
 
 use crate::lossless::plane::Planes;
@@ -65,9 +66,9 @@ fn may_have_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> b
 /// How much is modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Four experts, eight contexts.
+    /// Four experts, six contexts.
     Normal,
-    /// Seven experts, dozens of contexts, remembered values.
+    /// Six experts, sixteen contexts, remembered values.
     Large,
 }
 
@@ -155,7 +156,7 @@ pub(crate) fn decode(
 }
 
 /// Appends a number as a little-endian base-128 number.
-fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -164,7 +165,7 @@ fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Reads what [`put_varint`] wrote, below 2^32.
-fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
+pub(crate) fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
     let mut number = 0u64;
     for shift in (0..35).step_by(7) {
         let &byte = bytes.get(*at).ok_or(Error::Truncated { at: *at as u64 })?;
@@ -178,7 +179,7 @@ fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
 }
 
 /// The next `length` bytes.
-fn take<'b>(bytes: &'b [u8], at: &mut usize, length: usize) -> Result<&'b [u8]> {
+pub(crate) fn take<'b>(bytes: &'b [u8], at: &mut usize, length: usize) -> Result<&'b [u8]> {
     let end = at.checked_add(length).filter(|&end| end <= bytes.len());
     let end = end.ok_or(Error::Truncated {
         at: bytes.len() as u64,
@@ -200,7 +201,7 @@ fn code<C: BitCoder + Send>(
 ) -> Result<Vec<C>> {
     match level {
         Level::Normal => code_with::<C, 4, 16, 2>(coders, planes, maps, use_seen, progress),
-        Level::Large => code_with::<C, 8, 48, 6>(coders, planes, maps, use_seen, progress),
+        Level::Large => code_with::<C, 6, 32, 4>(coders, planes, maps, use_seen, progress),
     }
 }
 

@@ -12,10 +12,10 @@ use rcodec_entropy::{BitCoder, BitModel, CountedBit};
 pub(crate) const NODES: usize = 32;
 
 /// Most context counters of a decision.
-const CONTEXTS_MAX: usize = 36;
+const CONTEXTS_MAX: usize = 16;
 
 /// Most remembered values.
-pub(crate) const MEMORIES_MAX: usize = 16;
+pub(crate) const MEMORIES_MAX: usize = 9;
 
 /// Contexts of one kind.
 const CONTEXT_SIZE: usize = 1024;
@@ -27,7 +27,7 @@ const MEMORY_SIZE: usize = 1 << 16;
 const SCALES: usize = 16;
 
 /// Most weight sets.
-const SETS: usize = 8;
+const SETS: usize = 4;
 
 /// A counter of one decision in one context.
 type Counter = CountedBit<255>;
@@ -63,13 +63,14 @@ pub(crate) struct NodeModels<const E: usize, const N: usize, const M: usize> {
     first: [Layer<N>; M],
     hidden: [i32; 8],
     second: Layer<8>,
-    apm_scale: Apm,
-    apm_value: Apm,
+    by_value: Apm,
+    /// Of the large level only.
+    by_scale: Apm,
     stretch: Box<[i16; 4096]>,
 }
 
 /// The contexts of one sample.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     slots: [u32; CONTEXTS_MAX],
     sets: [usize; SETS],
@@ -108,7 +109,7 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
             last_q16: 30,
             decay: 8,
         };
-        let sizes = [SCALES, 64, 256, 64, 256, 256, 256, 1024];
+        let sizes = [SCALES, 64, 64, 256];
         NodeModels {
             counters: vec![Default::default(); Self::CONTEXTS * CONTEXT_SIZE],
             trust: vec![Default::default(); Self::MEMORIES * 3 * (usize::from(COUNT_MAX) + 1)],
@@ -116,8 +117,8 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
             first: std::array::from_fn(|m| Layer::new(NODES * sizes[m], 96_000 / N as i32, first)),
             hidden: [0; 8],
             second: Layer::new(NODES, 65_536 / M as i32, second),
-            apm_scale: Apm::new(NODES * 64, 255),
-            apm_value: Apm::new(NODES << (8 - value_shift(N)), 255),
+            by_scale: Apm::new(if N > 16 { NODES * 64 } else { 1 }, 255),
+            by_value: Apm::new(NODES << (8 - value_shift(N)), 255),
             stretch: Box::new(std::array::from_fn(|i| stretch((16 * i + 8) as u32) as i16)),
         }
     }
@@ -163,18 +164,24 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
         }
         let odds = self.second.mix(&self.hidden, node);
         let p_mixed = self.second.p1_q16();
-        let p_scale = self.apm_scale.refine(odds, selection.scale * NODES + node);
         let p_value = self
-            .apm_value
+            .by_value
             .refine(odds, (selection.value >> value_shift(N)) * NODES + node);
-        let p_q16 = (2 * p_mixed + p_scale + p_value) >> 2;
+        let p_q16 = if N > 16 {
+            let p_scale = self.by_scale.refine(odds, selection.scale * NODES + node);
+            (2 * p_mixed + p_scale + p_value) >> 2
+        } else {
+            (p_mixed + p_value) >> 1
+        };
         let bit = coder.code_bit(bit, p_q16)?;
         self.second.update(&self.hidden, bit);
         for layer in &mut self.first {
             layer.update(&self.inputs, bit);
         }
-        self.apm_scale.update(bit);
-        self.apm_value.update(bit);
+        self.by_value.update(bit);
+        if N > 16 {
+            self.by_scale.update(bit);
+        }
         for &slot in &selection.slots[..Self::CONTEXTS] {
             self.counters[slot as usize].0[node].update(bit);
         }
@@ -187,18 +194,15 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
 
 /// Values remembered per decision.
 pub(crate) const fn memories(inputs: usize) -> usize {
-    if inputs == 16 { 0 } else { 14 }
+    if inputs == 16 { 0 } else { 9 }
 }
 
 /// Counters per decision: what the experts and memories leave, but one.
 const fn contexts(experts: usize, inputs: usize) -> usize {
-    let most = inputs - 1 - experts - memories(inputs);
     if inputs == 16 {
-        8
-    } else if most < 26 {
-        most
+        6
     } else {
-        26
+        inputs - 1 - experts - memories(inputs)
     }
 }
 
@@ -268,16 +272,15 @@ pub(crate) struct Guides {
 impl Selection {
     /// Chooses the contexts for one sample.
     #[inline(always)]
-    pub(crate) fn new<const E: usize, const N: usize>(
+    pub(crate) fn choose<const E: usize, const N: usize>(
+        &mut self,
         dist: &Distribution<E>,
         hood: &Neighbourhood,
         guides: &Guides,
         (x, y): (usize, usize),
         max: i32,
-    ) -> Self {
+    ) {
         let p = dist.centre;
-        let mu = dist.mu_q6[E - 1];
-        let fraction = ((mu + 32) & 63) as usize; // 0..64, 32 is the middle
         let scale = dist.scale_step.min(63);
         let coarse = (scale / 3).min(15);
         let [prev, prev2] = guides.residuals;
@@ -286,16 +289,10 @@ impl Selection {
         } else {
             p as usize
         };
-        let texture = usize::from(hood.n > p)
-            | usize::from(hood.w > p) << 1
-            | usize::from(hood.nw > p) << 2
-            | usize::from(hood.ne > p) << 3
-            | usize::from(hood.nn > p) << 4
-            | usize::from(hood.ww > p) << 5;
         let offset = |e: usize| class15((dist.mu_q6[e] - (p << 6)) >> 4);
         let phase = (x & 1) | (y & 1) << 1;
         let near = |value: i32| class15(value - p);
-        let mut slots = [0; CONTEXTS_MAX];
+        let Selection { slots, sets, .. } = self;
         let count = contexts(E, N);
         let mut put = |k: usize, context: usize| {
             if k < count {
@@ -309,14 +306,11 @@ impl Selection {
             near(hood.w) << 6 | class7(hood.ne - p) << 3 | class7(hood.nw - p),
         );
         put(3, class15(prev) << 6 | phase << 4 | coarse);
-        put(4, near(hood.nn) << 4 | near(hood.ww));
-        put(5, class15(prev) << 4 | class15(prev2));
-        put(6, near(hood.w) << 4 | near(hood.n));
+        put(4, near(hood.w) << 4 | near(hood.n));
         put(
-            7,
+            5,
             near(hood.n) << 6 | class7(hood.nne - p) << 3 | class7(hood.ne - p),
         );
-        let mut sets = [0; SETS];
         sets[0] = (scale / 3).min(SCALES - 1);
         sets[1] = class7(prev) << 3 | class7(hood.w - hood.n);
         if N > 16 {
@@ -324,49 +318,29 @@ impl Selection {
             // What a neighbour says through the difference to a guide.
             let through = |own: i32, guide: i32| near(own + g - guide);
             let through2 = |own: i32, guide: i32| near(own + g2 - guide);
+            put(6, near(hood.nn) << 4 | near(hood.ww));
+            put(7, class15(prev) << 4 | class15(prev2));
             put(
                 8,
-                near(hood.w + hood.ne - hood.n) << 4 | near(hood.n + hood.ne - hood.nne),
-            );
-            put(
-                9,
-                near(hood.w + hood.n - hood.nw) << 4 | near(2 * hood.n - hood.nn),
-            );
-            put(
-                10,
-                near((hood.w + hood.ne) / 2) << 4 | near(2 * hood.w - hood.ww),
-            );
-            put(11, offset(E - 4) << 4 | offset(0));
-            put(12, offset(E - 3) << 4 | offset(0));
-            put(13, scale << 4 | fraction >> 2);
-            put(14, coarse << 6 | texture);
-            put(15, value << 2 | fraction >> 4);
-            put(
-                16,
-                near((hood.w + hood.n) / 2) << 6 | fraction >> 4 << 4 | coarse,
-            );
-            put(17, offset(E - 2) << 6 | phase << 4 | coarse);
-            put(
-                18,
                 through(hood.w, guides.w[0]) << 4 | through(hood.n, guides.n[0]),
             );
             put(
-                19,
+                9,
                 through2(hood.w, guides.w[1]) << 4 | through2(hood.n, guides.n[1]),
             );
             put(
-                20,
+                10,
                 through(hood.nw, guides.nw[0]) << 4 | through(hood.ne, guides.ne[0]),
             );
             put(
-                21,
+                11,
                 class15(guides.e[0] - g) << 6
                     | class7(guides.s[0] - g) << 3
                     | class7(g - guides.w[0]),
             );
-            put(22, (g as usize & 255) << 2 | phase);
+            put(12, (g as usize & 255) << 2 | phase);
             put(
-                23,
+                13,
                 through(
                     hood.w + hood.n - hood.nw,
                     guides.w[0] + guides.n[0] - guides.nw[0],
@@ -375,22 +349,15 @@ impl Selection {
                     | coarse,
             );
             put(
-                24,
+                14,
                 through(2 * hood.w - hood.ww, guides.w[0]) << 4 | near(hood.w),
             );
-            put(25, class15(p - g) << 6 | class15(prev) << 2 | phase);
-            sets[2] = offset(0) << 4 | offset(1);
-            sets[3] = phase << 4 | coarse;
-            sets[4] = near(hood.w) << 4 | near(hood.n);
-            sets[5] = value;
+            put(15, class15(p - g) << 6 | class15(prev) << 2 | phase);
+            sets[2] = phase << 4 | coarse;
+            sets[3] = value;
         }
-        Selection {
-            slots,
-            sets,
-            scale,
-            value,
-            memories: [Memory::default(); MEMORIES_MAX],
-        }
+        self.scale = scale;
+        self.value = value;
     }
 
     /// Step of the blend's scale, 0..64.
@@ -415,7 +382,7 @@ pub(crate) fn memory_keys(
     let [g, g2] = guides.here;
     let [gw, gw2] = guides.w;
     let [gn, gn2] = guides.n;
-    let keys = [
+    [
         of(&[g, g2]),
         of(&[g, g2, hood.w]),
         of(&[g, g2, hood.n]),
@@ -425,13 +392,5 @@ pub(crate) fn memory_keys(
         of(&[g, g2, hood.w, gw, gw2]),
         of(&[g, g2, hood.n, gn, gn2]),
         of(&[hood.w, hood.n, g]),
-        of(&[hood.w, hood.n, hood.nw, hood.ne]),
-        of(&[g - gw, g2 - gw2, hood.w]),
-        of(&[g - gn, g2 - gn2, hood.n]),
-        of(&[hood.ww, hood.w, g]),
-        of(&[hood.w + hood.n - hood.nw, g, g2]),
-    ];
-    let mut all = [0; MEMORIES_MAX];
-    all[..keys.len()].copy_from_slice(&keys);
-    all
+    ]
 }

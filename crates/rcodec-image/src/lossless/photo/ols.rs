@@ -5,11 +5,20 @@
 //! doubles. Those see `+ - * /` in a fixed order and nothing else, so the
 //! weights are the same on every machine.
 
-/// Samples between two solutions.
+use super::solve::solve;
+use rcodec_fixed::{Engine, Work};
+
+/// Samples of a block.
 pub(crate) const BLOCK: usize = 16;
 
+/// Columns that are multiplied side by side.
+const LANES: usize = 16;
+
 /// Fraction bits of the weights.
-const WEIGHT_Q: u32 = 16;
+pub(crate) const WEIGHT_Q: u32 = 14;
+
+/// Samples of so many bits are taken as they are.
+const NARROW_BITS: u8 = 12;
 
 /// How an expert forgets and how much it is held back.
 #[derive(Clone, Copy, Debug)]
@@ -22,70 +31,114 @@ pub(crate) struct OlsParams {
     pub(crate) blocks_per_solve: u32,
 }
 
-/// Predicts a sample as a weighted sum of `N` features.
-#[derive(Clone, Debug)]
-pub(crate) struct Ols<const N: usize> {
-    params: OlsParams,
-    /// Bits dropped from features and target so that they fit 16 bits.
-    shift: u32,
-    /// The last samples: features, then the target.
-    block: Vec<[i16; BLOCK]>,
-    filled: usize,
-    blocks: u32,
-    /// Upper triangle of the features' covariance; the last column belongs to
-    /// the target.
-    covariance: Vec<[f64; N]>,
-    target: [f64; N],
-    scratch: Vec<[f64; N]>,
-    weights_q16: [i32; N],
+/// Two samples: for every column, its value in one and in the other.
+pub(crate) type Pair<const C: usize> = [[i16; 2]; C];
+
+/// Two vectors as a pair.
+#[inline(always)]
+pub(crate) fn pair_of<const C: usize>(first: &[i16; C], second: &[i16; C]) -> Pair<C> {
+    let mut pair = [[0; 2]; C];
+    let mut c = 0;
+    while c < C {
+        pair[c] = [first[c], second[c]];
+        c += 1;
+    }
+    pair
 }
 
-impl<const N: usize> Ols<N> {
+/// The weighted sum of features, Q6: in 32 bits unless samples have more than
+/// `NARROW_BITS` (`shift` is not 0).
+#[inline(always)]
+pub(crate) fn predict_q6<const N: usize>(
+    weights_q14: &[i32; N],
+    features: &[i32; N],
+    shift: u32,
+) -> i64 {
+    let round = 1 << (WEIGHT_Q - 7);
+    if shift == 0 {
+        let mut sum = 0i32;
+        let mut i = 0;
+        while i < N {
+            sum = sum.wrapping_add(weights_q14[i].wrapping_mul(features[i]));
+            i += 1;
+        }
+        return i64::from(sum.wrapping_add(round) >> (WEIGHT_Q - 6));
+    }
+    let mut sum = 0i64;
+    let mut i = 0;
+    while i < N {
+        sum += i64::from(weights_q14[i]) * i64::from(features[i]);
+        i += 1;
+    }
+    (sum + i64::from(round)) >> (WEIGHT_Q - 6)
+}
+
+/// Predicts a sample as a weighted sum of `N` features. `C` is the multiple
+/// of 16 above `N`: column `N` is the target.
+#[derive(Clone, Debug)]
+pub(crate) struct Ols<const N: usize, const C: usize> {
+    params: OlsParams,
+    engine: Engine,
+    /// Bits dropped from features and target so that they fit 16 bits.
+    shift: u32,
+    /// The last samples, and the one whose pair is not complete.
+    pairs: [Pair<C>; BLOCK / 2],
+    last: [i16; C],
+    filled: usize,
+    blocks: u32,
+    products: Box<[[i32; C]; N]>,
+    /// Upper triangle of the covariance, by whole sixteens.
+    covariance: Box<[[f64; C]; N]>,
+    weights_q14: [i32; N],
+}
+
+impl<const N: usize, const C: usize> Ols<N, C> {
     /// An expert for samples of `bits` bits that begins with the mean of its
     /// first two features.
-    pub(crate) fn new(params: OlsParams, bits: u8) -> Self {
-        let mut weights_q16 = [0; N];
-        weights_q16[0] = 1 << (WEIGHT_Q - 1);
-        weights_q16[1] = 1 << (WEIGHT_Q - 1);
+    pub(crate) fn new(params: OlsParams, bits: u8, engine: Engine) -> Self {
+        const { assert!(N < C && C.is_multiple_of(LANES)) }
+        let mut weights_q14 = [0; N];
+        weights_q14[0] = 1 << (WEIGHT_Q - 1);
+        weights_q14[1] = 1 << (WEIGHT_Q - 1);
         Ols {
             params,
-            shift: u32::from(bits.saturating_sub(12)),
-            block: vec![[0; BLOCK]; N + 1],
+            engine,
+            shift: u32::from(bits.saturating_sub(NARROW_BITS)),
+            pairs: [[[0; 2]; C]; BLOCK / 2],
+            last: [0; C],
             filled: 0,
             blocks: 0,
-            covariance: vec![[0.0; N]; N],
-            target: [0.0; N],
-            scratch: vec![[0.0; N]; N],
-            weights_q16,
+            products: Box::new([[0; C]; N]),
+            covariance: Box::new([[0.0; C]; N]),
+            weights_q14,
         }
     }
 
     /// The prediction in Q6.
     #[inline(always)]
     pub(crate) fn predict_q6(&self, features: &[i32; N]) -> i64 {
-        let mut sum = 0i64;
-        for (&w, &x) in self.weights_q16.iter().zip(features) {
-            sum += i64::from(w) * i64::from(x);
-        }
-        (sum + (1 << (WEIGHT_Q - 7))) >> (WEIGHT_Q - 6)
+        predict_q6(&self.weights_q14, features, self.shift)
     }
 
     /// Learns what the sample was.
     #[inline(always)]
     pub(crate) fn update(&mut self, features: &[i32; N], target: i32) {
-        let at = self.filled;
-        for (slot, &x) in self.block.iter_mut().zip(features) {
-            slot[at] = (x >> self.shift) as i16;
+        let mut vector = [0; C];
+        for (slot, &x) in vector.iter_mut().zip(features) {
+            *slot = (x >> self.shift) as i16;
         }
-        self.block[N][at] = (target >> self.shift) as i16;
+        vector[N] = (target >> self.shift) as i16;
+        if self.filled.is_multiple_of(2) {
+            self.last = vector;
+        } else {
+            self.pairs[self.filled / 2] = pair_of(&self.last, &vector);
+        }
         self.filled += 1;
         if self.filled == BLOCK {
             self.filled = 0;
-            self.absorb();
-            self.blocks += 1;
-            if self.blocks.is_multiple_of(self.params.blocks_per_solve) || self.blocks < 16 {
-                self.solve();
-            }
+            let engine = self.engine;
+            engine.products(&self.pairs, &mut self.products[..]);
+            engine.run(Absorb(self));
         }
     }
 
@@ -93,67 +146,46 @@ impl<const N: usize> Ols<N> {
     #[inline(always)]
     fn absorb(&mut self) {
         let keep = self.params.keep;
-        let target = self.block[N];
-        for i in 0..N {
-            let a = self.block[i];
-            let row = &mut self.covariance[i];
-            for (slot, b) in row[i..].iter_mut().zip(&self.block[i..N]) {
-                *slot = *slot * keep + f64::from(dot(&a, b));
+        for (i, row) in self.covariance.iter_mut().enumerate() {
+            let products = &self.products[i];
+            let mut block = i / LANES * LANES;
+            while block < C {
+                for j in block..block + LANES {
+                    row[j] = row[j] * keep + f64::from(products[j]);
+                }
+                block += LANES;
             }
-            self.target[i] = self.target[i] * keep + f64::from(dot(&a, &target));
         }
     }
 
-    /// Gaussian elimination without pivoting: the matrix is symmetric and
-    /// positive definite.
+    /// Finds new weights.
     #[inline(always)]
     fn solve(&mut self) {
-        let m = &mut self.scratch;
-        m.copy_from_slice(&self.covariance);
+        let mut m = *self.covariance;
         for (i, row) in m.iter_mut().enumerate() {
             row[i] += self.params.ridge;
         }
-        let mut rhs = self.target;
-        let mut inverse = [0.0; N];
-        for k in 0..N {
-            let (above, below) = m.split_at_mut(k + 1);
-            let pivot_row = &above[k];
-            if pivot_row[k] <= 1e-6 {
-                return;
-            }
-            inverse[k] = 1.0 / pivot_row[k];
-            for (offset, row) in below.iter_mut().enumerate() {
-                let i = k + 1 + offset;
-                let factor = pivot_row[i] * inverse[k];
-                for (x, &p) in row[i..].iter_mut().zip(&pivot_row[i..]) {
-                    *x -= factor * p;
-                }
-                rhs[i] -= factor * rhs[k];
-            }
-        }
-        let mut weights = [0.0; N];
-        for i in (0..N).rev() {
-            let mut sum = rhs[i];
-            for (&x, &w) in m[i][i + 1..].iter().zip(&weights[i + 1..]) {
-                sum -= x * w;
-            }
-            weights[i] = sum * inverse[i];
-        }
-        for (slot, &w) in self.weights_q16.iter_mut().zip(&weights) {
-            // A cast saturates, and turns what is not a number into 0.
-            *slot = (w * f64::from(1 << WEIGHT_Q)).clamp(-2e6, 2e6) as i32;
+        if let Some(weights_q14) = solve::<N, C>(&mut m, WEIGHT_Q) {
+            self.weights_q14 = weights_q14;
         }
     }
 }
 
-/// Sum of products of two blocks.
-#[inline(always)]
-fn dot(a: &[i16; BLOCK], b: &[i16; BLOCK]) -> i32 {
-    let mut sum = 0i32;
-    for (&x, &y) in a.iter().zip(b) {
-        sum = sum.wrapping_add(i32::from(x) * i32::from(y));
+/// Learning from a block whose products are known.
+struct Absorb<'a, const N: usize, const C: usize>(&'a mut Ols<N, C>);
+
+impl<const N: usize, const C: usize> Work for Absorb<'_, N, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let ols = self.0;
+        ols.absorb();
+        ols.blocks += 1;
+        if ols.blocks.is_multiple_of(ols.params.blocks_per_solve) || ols.blocks < 16 {
+            ols.solve();
+        }
     }
-    sum
 }
 
 #[cfg(test)]
@@ -167,7 +199,7 @@ mod tests {
             ridge: 1.0,
             blocks_per_solve: 1,
         };
-        let mut ols = Ols::<4>::new(params, 8);
+        let mut ols = Ols::<4, 16>::new(params, 8, Engine::new());
         let mut state = 1u32;
         let mut error = 0;
         for n in 0..400 {

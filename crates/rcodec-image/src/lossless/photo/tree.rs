@@ -54,10 +54,10 @@ impl<'a, const E: usize> Tree<'a, E> {
     /// Tails at the boundary below integer `point`.
     #[inline(always)]
     pub(crate) fn tails(&self, point: i32) -> Tails<E> {
-        let boundary_q6 = (i64::from(point) << 6) - 32;
+        let boundary_q6 = (point << 6) - 32;
         each(|e| {
-            let distance = boundary_q6 - i64::from(self.dist.mu_q6[e]);
-            signed_tail_q30((distance * self.dist.inverse_scale[e]) >> 24)
+            let distance = i64::from(boundary_q6 - self.dist.mu_q6[e]);
+            signed_tail_q30((distance * i64::from(self.dist.inverse_scale[e])) >> 20)
         })
     }
 
