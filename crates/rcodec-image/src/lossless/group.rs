@@ -107,12 +107,9 @@ pub(crate) fn encode_group(
             best = payload;
         }
     }
-    // What comes out this small has a structure that quick modes may miss.
-    if effort.get() <= 3 && 4 * best.len() < planes.pixels() {
+    // What comes out this small has a structure that the fast mode may miss.
+    if modes == [MODE_FAST] && 4 * best.len() < planes.pixels() {
         for mode in [MODE_GRAPHICS, MODE_PHOTO] {
-            if modes.contains(&mode) {
-                continue;
-            }
             let payload = encode_coded(planes, shape, mode, &mut progress)?;
             if let Some(payload) = payload
                 && 8 * payload.len() < 7 * best.len()
