@@ -7,5 +7,5 @@
 mod lossless;
 pub mod lossy;
 
-pub use lossless::{AudioLossless, block_frames};
+pub use lossless::{AudioLossless, LosslessLearner, block_frames};
 pub use lossy::AudioLossy;

@@ -159,10 +159,10 @@ pub(crate) struct EncodeArgs {
     #[arg(short, long, default_value_t = 5, value_name = "1..9", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) effort: u8,
     /// Give every sample back as it was (the default)
-    #[arg(long, conflicts_with_all = ["lossy", "quality", "bitrate", "target"])]
+    #[arg(long, conflicts_with_all = ["lossy", "quality", "bitrate", "target", "max_error"])]
     pub(crate) lossless: bool,
     /// Allow loss, at the default quality
-    #[arg(long)]
+    #[arg(long, conflicts_with = "max_error")]
     pub(crate) lossy: bool,
     /// Allow loss, at this quality
     #[arg(short, long, value_name = "1..100", value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -172,6 +172,10 @@ pub(crate) struct EncodeArgs {
     pub(crate) bitrate: Option<u32>,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// Allow loss in pictures: no sample is off by more than this; for little
+    /// loss (1 to 3 of 255) the smallest way
+    #[arg(long, value_name = "N", conflicts_with_all = ["quality", "bitrate", "target"], value_parser = clap::value_parser!(u16).range(1..=4095))]
+    pub(crate) max_error: Option<u16>,
     /// Decode pictures that are small as they are (JPEG, lossy WebP) to pixels
     #[arg(long, conflicts_with = "exact_file")]
     pub(crate) pixels: bool,

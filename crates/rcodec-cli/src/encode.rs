@@ -10,9 +10,9 @@ use crate::pending::{PendingFile, remove_source};
 use crate::progress::{CountingReader, FileProgress};
 use crate::report::FileReport;
 use rcodec::{
-    Budget, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency, Limits,
-    Media, MediaHeader, MediaKind, Metadata, MetadataKey, ModelId, NoProgress, Rate, StreamDecoder,
-    StreamEncoder,
+    Budget, Candidate, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Latency,
+    Limits, Media, MediaHeader, MediaKind, Metadata, MetadataKey, ModelId, NoProgress, Rate,
+    Setting, StreamDecoder, StreamEncoder,
 };
 use rcodec_io::{LoudnessMeter, ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
@@ -83,6 +83,9 @@ struct Plan {
 struct Choice {
     codec: &'static dyn Codec,
     rate: Rate,
+    /// By how much samples of a picture may be off before they are coded
+    /// without loss.
+    max_error: u16,
     note: Option<&'static str>,
 }
 
@@ -91,6 +94,7 @@ impl Choice {
         Choice {
             codec,
             rate: Rate::Lossless,
+            max_error: 0,
             note,
         }
     }
@@ -157,7 +161,7 @@ impl<'a> Job<'a> {
             || self
                 .codec
                 .is_some_and(|codec| codec.info().media == MediaKind::Bytes);
-        let lossy = self.rate != Rate::Lossless;
+        let lossy = self.rate != Rate::Lossless || self.args.max_error.is_some();
         Plan {
             read: ReadOptions {
                 pixels: self.args.pixels || lossy,
@@ -221,7 +225,8 @@ impl<'a> Job<'a> {
             || self.args.pixels
             || self.args.transcode
             || self.args.raw.is_some();
-        let may_store = !asked && self.rate == Rate::Lossless && !input.is_stdin();
+        let lossless = self.rate == Rate::Lossless && self.args.max_error.is_none();
+        let may_store = !asked && lossless && !input.is_stdin();
         if may_store && done.rcd_bytes > progress.read_bytes() {
             let store = Plan {
                 read: ReadOptions {
@@ -292,15 +297,16 @@ impl<'a> Job<'a> {
             while let Some(unit) = source.next_unit()? {
                 first_units.push(unit);
             }
-            let picture = (&media, first_units.as_slice());
-            let quality =
-                rcodec::quality_for(target, choice.codec, picture, &metadata, || EncodeContext {
-                    progress: &NoProgress,
-                    ..self.context(&choice, progress)
-                })?;
-            choice.rate = Rate::Quality(f32::from(quality));
+            self.aim(
+                target,
+                &mut choice,
+                &media,
+                &first_units,
+                &metadata,
+                progress,
+            )?;
         }
-        let context = self.context(&choice, progress);
+        let context = self.context(choice.codec, choice.rate, progress);
         let latency = if live {
             Latency::Live
         } else {
@@ -312,13 +318,20 @@ impl<'a> Job<'a> {
             MediaHeader::Audio(audio) if self.args.loudness => LoudnessMeter::new(audio),
             _ => None,
         };
-        for unit in first_units {
+        let mut first_units = first_units.into_iter();
+        loop {
+            let unit = match first_units.next() {
+                Some(unit) => unit,
+                None => match source.next_unit()? {
+                    Some(unit) => unit,
+                    None => break,
+                },
+            };
             measure(&mut loudness, &unit);
-            encoder.write(unit)?;
-        }
-        while let Some(unit) = source.next_unit()? {
-            measure(&mut loudness, &unit);
-            encoder.write(unit)?;
+            encoder.write(match &media {
+                MediaHeader::Image(image) => rcodec::limit_error(image, unit, choice.max_error),
+                _ => unit,
+            })?;
         }
         let mut tail = source.tail_metadata().clone();
         if self.args.strip {
@@ -337,12 +350,52 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Chooses what reaches a target.
+    fn aim(
+        &self,
+        target: rcodec::Target,
+        choice: &mut Choice,
+        media: &MediaHeader,
+        units: &[Media],
+        metadata: &Metadata,
+        progress: &Arc<FileProgress>,
+    ) -> Result<(), Failure> {
+        let MediaHeader::Image(image) = media else {
+            return Err(rcodec::Error::unsupported("targets are for pictures").into());
+        };
+        let lossless = rcodec::codec(CodecId::IMAGE_LOSSLESS)?;
+        let candidate = Candidate {
+            image,
+            units,
+            metadata,
+            lossy: choice.codec,
+            lossless,
+        };
+        let setting = candidate.setting_for(target, |codec| EncodeContext {
+            progress: &NoProgress,
+            ..self.context(codec, Rate::Lossless, progress)
+        })?;
+        match setting {
+            Setting::Quality(quality) => choice.rate = Rate::Quality(f32::from(quality)),
+            Setting::MaxError(max_error) => *choice = self.near_lossless(lossless, max_error),
+        }
+        Ok(())
+    }
+
+    fn near_lossless(&self, codec: &'static dyn Codec, max_error: u16) -> Choice {
+        Choice {
+            max_error,
+            ..Choice::lossless(codec, None)
+        }
+    }
+
     fn context<'b>(
         &'b self,
-        choice: &Choice,
+        codec: &dyn Codec,
+        rate: Rate,
         progress: &'b Arc<FileProgress>,
     ) -> EncodeContext<'b> {
-        let is_text = choice.codec.info().id == CodecId::TEXT;
+        let is_text = codec.info().id == CodecId::TEXT;
         let (options, model) = if is_text {
             (
                 &self.text_options,
@@ -353,7 +406,7 @@ impl<'a> Job<'a> {
         };
         EncodeContext {
             effort: self.effort,
-            rate: choice.rate,
+            rate,
             threads: rayon::current_num_threads(),
             dictionary: &self.dictionary,
             options,
@@ -380,7 +433,7 @@ impl<'a> Job<'a> {
         }
         let choice = self.as_asked(codec);
         let media = MediaHeader::Bytes;
-        let context = self.context(&choice, progress);
+        let context = self.context(choice.codec, choice.rate, progress);
         let metadata = Metadata::default();
         let mut encoder =
             StreamEncoder::new(codec, &media, metadata.clone(), context, Latency::Live, out)?;
@@ -397,6 +450,13 @@ impl<'a> Job<'a> {
 
     /// How what was found is coded.
     fn choose(&self, kind: SourceKind, media: &MediaHeader) -> Result<Choice, Failure> {
+        if let Some(max_error) = self.args.max_error
+            && let MediaHeader::Image(image) = media
+            && image.palette.is_empty()
+        {
+            let codec = rcodec::codec(CodecId::IMAGE_LOSSLESS)?;
+            return Ok(self.near_lossless(codec, max_error));
+        }
         if self.rate != Rate::Lossless && media.kind() != MediaKind::Bytes {
             if is_graphic(media) {
                 let note = "no loss: a picture of few colours is smaller without";
@@ -429,6 +489,10 @@ impl<'a> Job<'a> {
         Choice {
             codec,
             rate: self.rate,
+            max_error: match codec.info().id {
+                CodecId::IMAGE_LOSSLESS => self.args.max_error.unwrap_or(0),
+                _ => 0,
+            },
             note: None,
         }
     }

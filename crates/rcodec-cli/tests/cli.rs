@@ -3,23 +3,13 @@
 
 mod common;
 
-use common::{folder_with, rcodec, wav};
+use common::{folder_with, pixels, prose, rcodec, sample_png, wav};
 use predicates::prelude::*;
 use predicates::str::contains;
 use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-
-fn sample_png() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/samples/landscape.png")
-}
-
-fn prose() -> Vec<u8> {
-    rcodec_datasets::prose(20_000, 3).into_bytes()
-}
 
 /// The names in a folder, sorted.
 fn names(folder: &Path) -> Vec<String> {
@@ -29,22 +19,6 @@ fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// The pixels of a PNG as `rcodec` itself reads them.
-fn pixels(path: &Path) -> Vec<u8> {
-    let output = rcodec()
-        .args(["encode", "-e1", "-o", "-"])
-        .arg(path)
-        .output()
-        .unwrap();
-    let raw = rcodec()
-        .args(["decode", "--format", "raw", "-"])
-        .write_stdin(output.stdout)
-        .output()
-        .unwrap();
-    assert!(raw.status.success());
-    raw.stdout
 }
 
 #[test]
@@ -346,126 +320,6 @@ fn compressed_input_of_any_length_pays_sixteen_bytes() {
 }
 
 #[test]
-fn a_kilobyte_note_pays_at_most_ten_bytes_of_framing() {
-    let mut random = rcodec_datasets::Random::new(6);
-    let noise: Vec<u8> = (0..1000).map(|_| random.next_u32() as u8).collect();
-    let (folder, path) = folder_with("note", &noise);
-    rcodec().arg("encode").arg(&path).assert().success();
-    let encoded = fs::metadata(folder.path().join("note.rcd")).unwrap().len();
-    assert!(encoded <= 1010, "{encoded}");
-}
-
-#[test]
-fn a_live_log_is_written_before_it_ends() {
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rcodec"))
-        .args(["encode", "--quiet", "--flush-interval", "1", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(b"a line of a log\n").unwrap();
-    let mut output = child.stdout.take().unwrap();
-    // It would wait for ever if nothing came before the end.
-    let mut encoded = vec![0; 30];
-    output.read_exact(&mut encoded).unwrap();
-    input.write_all(b"and another\n").unwrap();
-    drop(input);
-    output.read_to_end(&mut encoded).unwrap();
-    assert!(child.wait().unwrap().success());
-    let mut decode = rcodec();
-    decode.args(["decode", "-"]).write_stdin(encoded);
-    let decoded = decode.output().unwrap();
-    assert_eq!(decoded.stdout, b"a line of a log\nand another\n");
-}
-
-#[test]
-fn a_prior_is_named_and_memory_limited() {
-    let prior = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/text-prose.rcm");
-    let (folder, note) = folder_with("note.txt", &prose()[..1000]);
-    let file = folder.path().join("note.txt.rcd");
-    for options in [&["--prior", prior][..], &["--memory", "16M"]] {
-        rcodec()
-            .args(["encode", "--force", "--codec", "text"])
-            .args(options)
-            .arg(&note)
-            .assert()
-            .success();
-        rcodec().arg("verify").arg(&file).assert().success();
-    }
-    rcodec()
-        .args(["encode", "--force", "--prior"])
-        .arg(&note)
-        .arg(&note)
-        .assert()
-        .failure()
-        .stderr(contains("prior"));
-}
-
-#[test]
-fn a_language_model_is_named_and_needed() {
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/models/llm-tiny");
-    let content = &prose()[..1500];
-    let (folder, note) = folder_with("note.txt", content);
-    let file = folder.path().join("note.txt.rcd");
-    let encode = |cpu: &str, threads: &str| {
-        rcodec()
-            .env("RCODEC_CPU", cpu)
-            .args(["encode", "--force", "--codec", "text", "--threads", threads])
-            .args(["--model", model])
-            .arg(&note)
-            .assert()
-            .success();
-        fs::read(&file).unwrap()
-    };
-    let encoded = encode("", "1");
-    assert!(encode("scalar", "2") == encoded);
-    let id = "500edf4c16e6da02";
-    rcodec()
-        .arg("info")
-        .arg(&file)
-        .assert()
-        .success()
-        .stdout(contains(id));
-    rcodec()
-        .arg("verify")
-        .arg(&file)
-        .assert()
-        .code(6)
-        .stderr(contains(id));
-    fs::remove_file(&note).unwrap();
-    for (cpu, command) in [("", "verify"), ("avx2", "decode")] {
-        rcodec()
-            .env("RCODEC_CPU", cpu)
-            .args([command, "--model", model])
-            .arg(&file)
-            .assert()
-            .success();
-    }
-    assert!(fs::read(&note).unwrap() == content);
-    // Another model, and none.
-    let other = folder.path().join("other");
-    fs::create_dir(&other).unwrap();
-    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let mut bytes = fs::read(Path::new(model).join(name)).unwrap();
-        if name == "model.safetensors" {
-            let last = bytes.len() - 2;
-            bytes[last] ^= 1;
-        }
-        fs::write(other.join(name), bytes).unwrap();
-    }
-    let verify = |model: &Path| {
-        rcodec()
-            .args(["verify", "--model"])
-            .args([model, &file])
-            .assert()
-    };
-    verify(&other).code(6).stderr(contains(id));
-    fs::remove_file(other.join("tokenizer.json")).unwrap();
-    verify(&other).failure().stderr(contains("tokenizer.json"));
-}
-
-#[test]
 fn a_pixel_format_can_be_chosen() {
     let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
     rcodec().arg("encode").arg(&path).assert().success();
@@ -570,57 +424,6 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn dictionaries() {
-    let folder = TempDir::new().unwrap();
-    let notes: Vec<PathBuf> = (0..200)
-        .map(|i| {
-            let path = folder.path().join(format!("{i}.json"));
-            fs::write(&path, rcodec_datasets::json_lines(4, i)).unwrap();
-            path
-        })
-        .collect();
-    let dictionary = folder.path().join("json.zdict");
-    rcodec()
-        .args(["dict", "train", "--size", "8K", "-o"])
-        .arg(&dictionary)
-        .args(&notes[10..])
-        .assert()
-        .success();
-    let plain = folder.path().join("plain.rcd");
-    let small = folder.path().join("small.rcd");
-    rcodec()
-        .args(["encode", "--codec", "zstd", "-o"])
-        .args([&plain, &notes[0]])
-        .assert()
-        .success();
-    rcodec()
-        .args(["encode", "--dict"])
-        .arg(&dictionary)
-        .arg("-o")
-        .args([&small, &notes[0]])
-        .assert()
-        .success();
-    let size = |path: &Path| fs::metadata(path).unwrap().len();
-    assert!(
-        size(&small) * 4 < size(&plain) * 3,
-        "{} {}",
-        size(&small),
-        size(&plain)
-    );
-    rcodec()
-        .arg("verify")
-        .arg(&small)
-        .assert()
-        .failure()
-        .stderr(contains("dictionary"));
-    rcodec()
-        .args(["verify", "--dict"])
-        .args([&dictionary, &small])
-        .assert()
-        .success();
-}
-
-#[test]
 fn json_reports_parse() {
     let (folder, path) = folder_with("note.txt", &prose());
     let output = rcodec()
@@ -707,148 +510,4 @@ fn completions_and_manual() {
         .success()
         .stdout(contains(".TH"));
     rcodec().arg("models").assert().success();
-}
-
-/// Mean squared difference of two pictures' bytes.
-fn distance(a: &[u8], b: &[u8]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let squares = a
-        .iter()
-        .zip(b)
-        .map(|(&a, &b)| f64::from(a.abs_diff(b)).powi(2));
-    squares.sum::<f64>() / a.len() as f64
-}
-
-#[test]
-fn pictures_with_loss_are_small_and_alike_and_other_files_stay() {
-    let (folder, path) = folder_with("view.png", &fs::read(sample_png()).unwrap());
-    fs::write(folder.path().join("notes.txt"), prose()).unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let size = |name: &str| fs::metadata(at(name)).unwrap().len();
-    rcodec()
-        .args(["encode", "-r", "--quality", "60"])
-        .arg(folder.path())
-        .assert()
-        .success()
-        .stdout(contains("image-lossy"));
-    assert!(size("view.png.rcd") < size("view.png") / 4);
-    fs::remove_file(at("notes.txt")).unwrap();
-    rcodec()
-        .args(["decode", "--force", "-r"])
-        .arg(folder.path())
-        .assert()
-        .success();
-    assert_eq!(fs::read(at("notes.txt")).unwrap(), prose());
-    let distance = distance(&pixels(&path), &pixels(&sample_png()));
-    assert!(distance > 0.0 && distance < 150.0, "{distance}");
-
-    let model = ["encode", "--force", "--quality", "60", "--model"];
-    rcodec()
-        .args(model)
-        .arg("no-such-model")
-        .arg(&path)
-        .assert()
-        .code(2)
-        .stderr(contains("no-such-model"));
-    rcodec()
-        .args(model)
-        .arg("image-lossy-example1")
-        .arg(&path)
-        .assert()
-        .success();
-}
-
-#[test]
-fn sound_with_loss_keeps_its_length_and_its_bit_rate() {
-    let samples: Vec<i32> = (0..96_000)
-        .map(|i| (f64::from(i) * 0.05).sin() * 9000.0 + f64::from(i % 777) * 3.0)
-        .map(|x| x as i32)
-        .collect();
-    let (folder, path) = folder_with("tone.wav", &wav(&samples));
-    let at = |name: &str| folder.path().join(name);
-    for args in [&["--bitrate", "48k"][..], &["-q", "50"], &["--lossy"]] {
-        let mut command = rcodec();
-        command.args(["encode", "--force"]).args(args).arg(&path);
-        command.assert().success().stdout(contains("audio-lossy"));
-        assert!(fs::metadata(at("tone.wav.rcd")).unwrap().len() < 20_000);
-        let mut command = rcodec();
-        command.args(["decode", "-o", "-"]).arg(at("tone.wav.rcd"));
-        let decoded = command.output().unwrap().stdout;
-        assert_eq!(decoded.len(), wav(&samples).len());
-    }
-    rcodec()
-        .args(["encode", "--force", "--bitrate", "3"])
-        .arg(&path)
-        .assert()
-        .code(2);
-    rcodec()
-        .args(["info"])
-        .arg(at("tone.wav.rcd"))
-        .assert()
-        .success()
-        .stdout(contains("audio-lossy"));
-}
-
-#[test]
-fn sound_streams_through_pipes_and_survives_losses() {
-    let samples: Vec<i32> = (0..48_000)
-        .map(|i| ((f64::from(i) * 0.07).sin() * 7000.0) as i32)
-        .collect();
-    let stream = |args: &[&str], input: Vec<u8>| {
-        let mut command = rcodec();
-        let output = command.arg("stream").args(args).write_stdin(input);
-        let output = output.output().unwrap();
-        let notes = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{notes}");
-        (output.stdout, notes)
-    };
-    let (packets, _) = stream(&["encode", "--loss", "--bitrate", "32k"], wav(&samples));
-    assert!((1500..8000).contains(&packets.len()), "{}", packets.len());
-    let (whole, notes) = stream(&["decode", "--raw"], packets.clone());
-    assert_eq!((whole.len(), notes.as_str()), (96_000, ""));
-    let (some, notes) = stream(&["decode", "--simulate-loss", "10%"], packets.clone());
-    assert_eq!(some.len(), 44 + 96_000);
-    assert!(notes.contains("were lost"));
-    rcodec()
-        .args(["stream", "decode"])
-        .write_stdin(&packets[..1000])
-        .assert()
-        .code(3);
-}
-
-#[test]
-fn a_quality_is_found_for_a_target() {
-    let (folder, path) = folder_with("photo.png", &fs::read(sample_png()).unwrap());
-    let encoded = folder.path().join("photo.png.rcd");
-    let encode = |args: &[&str]| {
-        let mut command = rcodec();
-        command.args(["encode", "--force"]).args(args).arg(&path);
-        command
-    };
-    let size = || fs::metadata(&encoded).unwrap().len();
-    encode(&["--target-bytes", "6K"]).assert().success();
-    let within = size();
-    assert!((5000..=6144).contains(&within), "{within}");
-    // 384x256 pixels at half a bit each.
-    encode(&["--target-bpp", "0.5"]).assert().success();
-    assert_eq!(size(), within);
-    encode(&["--target-psnr", "30"]).assert().success();
-    let good = size();
-    encode(&["--target-psnr", "31"]).assert().success();
-    assert!(size() > good);
-    encode(&["--target-bytes", "100"])
-        .assert()
-        .code(2)
-        .stderr(contains("at quality 1"));
-    encode(&["--target-psnr", "90"])
-        .assert()
-        .code(2)
-        .stderr(contains("dB only"));
-    // What stays without loss needs no search.
-    let (_text_folder, text) = folder_with("note.txt", &prose());
-    rcodec()
-        .args(["encode", "--target-bytes", "1"])
-        .arg(&text)
-        .assert()
-        .success();
 }

@@ -65,6 +65,32 @@ impl Model {
         let _parsing = budget.reserve(length.saturating_mul(8))?;
         let vocabulary = Vocabulary::parse(&read_small(&tokenizer, budget)?, config.vocabulary)?;
         let tensors = Tensors::open(folder, budget)?;
+        Self::assemble(config, vocabulary, tensors, budget)
+    }
+
+    /// The model of such a folder whose three files are in memory.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn from_parts(
+        config: &[u8],
+        tokenizer: &[u8],
+        tensors: Vec<u8>,
+        budget: &Budget,
+    ) -> Result<Model> {
+        let config = Config::parse(config)?;
+        let _parsing = budget.reserve((tokenizer.len() as u64).saturating_mul(8))?;
+        let vocabulary = Vocabulary::parse(tokenizer, config.vocabulary)?;
+        let tensors = Tensors::of_bytes(tensors, budget)?;
+        Self::assemble(config, vocabulary, tensors, budget)
+    }
+
+    fn assemble(
+        config: Config,
+        vocabulary: Vocabulary,
+        tensors: Tensors,
+        budget: &Budget,
+    ) -> Result<Model> {
         let mut parts = Parts {
             tensors,
             config: &config,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 const MOST_HEADER_BYTES: u64 = 64 << 20;
@@ -31,9 +31,13 @@ struct Place {
     shape: Vec<u64>,
 }
 
-/// All tensors of a folder, by name.
+/// A file, on disk or in memory.
+trait Source: Read + Seek {}
+impl<S: Read + Seek> Source for S {}
+
+/// All tensors of some files, by name.
 pub(crate) struct Tensors {
-    files: Vec<File>,
+    files: Vec<Box<dyn Source>>,
     places: BTreeMap<String, Place>,
     unread: BTreeSet<String>,
     hasher: blake3::Hasher,
@@ -45,24 +49,43 @@ impl Tensors {
     /// # Errors
     /// [`Error::Parameter`] if a file is not what it should be, [`Error::Io`].
     pub(crate) fn open(folder: &Path, budget: &Budget) -> Result<Tensors> {
+        let mut files: Vec<(String, Box<dyn Source>)> = Vec::new();
+        for path in paths(folder, budget)? {
+            let name = path.display().to_string();
+            let file = File::open(&path);
+            let file = file.map_err(|error| Error::Parameter(format!("{name}: {error}")))?;
+            files.push((name, Box::new(file)));
+        }
+        Self::new(files, budget)
+    }
+
+    /// Reads the header of one file in memory.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it is not what it should be.
+    pub(crate) fn of_bytes(file: Vec<u8>, budget: &Budget) -> Result<Tensors> {
+        let file: Box<dyn Source> = Box::new(Cursor::new(file));
+        Self::new(vec![("the model's tensors".to_owned(), file)], budget)
+    }
+
+    fn new(files: Vec<(String, Box<dyn Source>)>, budget: &Budget) -> Result<Tensors> {
         let mut tensors = Tensors {
             files: Vec::new(),
             places: BTreeMap::new(),
             unread: BTreeSet::new(),
             hasher: blake3::Hasher::new(),
         };
-        for path in paths(folder, budget)? {
-            tensors.add(&path, budget)?;
+        for (name, file) in files {
+            tensors.add(&name, file, budget)?;
         }
         tensors.unread = tensors.places.keys().cloned().collect();
         Ok(tensors)
     }
 
-    fn add(&mut self, path: &Path, budget: &Budget) -> Result<()> {
-        let name = path.display();
+    fn add(&mut self, name: &str, mut file: Box<dyn Source>, budget: &Budget) -> Result<()> {
         let bad = |what: &str| Error::Parameter(format!("{name}: {what}"));
-        let mut file = File::open(path).map_err(|error| bad(&error.to_string()))?;
-        let len = file.metadata()?.len();
+        let len = file.seek(SeekFrom::End(0))?;
+        file.rewind()?;
         let mut head = [0; 8];
         file.read_exact(&mut head).map_err(|_| bad("too short"))?;
         let header_bytes = u64::from_le_bytes(head);
@@ -155,7 +178,7 @@ impl Tensors {
         }
         let columns = shape.last().copied().unwrap_or(1);
         let float_type = place.float_type;
-        let mut file = &self.files[place.file];
+        let file = &mut self.files[place.file];
         file.seek(SeekFrom::Start(place.at))?;
         let mut bytes = vec![0; columns * float_type.bytes()];
         read(&mut |_, row| {

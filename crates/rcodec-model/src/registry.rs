@@ -26,6 +26,7 @@ pub static EMBEDDED: &[&[u8]] = &[
     include_bytes!("../../../models/image-lossy-example.rcm"),
     include_bytes!("../../../models/text-code.rcm"),
     include_bytes!("../../../models/text-data.rcm"),
+    include_bytes!("../../../models/text-lm.rcm"),
     include_bytes!("../../../models/text-prose.rcm"),
 ];
 /// Without the feature `embedded` there are none.

@@ -3,6 +3,7 @@
 use crate::cm::ByteModel;
 use crate::cm::advice::Advice;
 use crate::cm::class::{FULL_CLASS, Full, STANDARD_CLASS, Standard};
+use crate::own_lm;
 use crate::payload::{self, ClassId, Form, Head};
 use crate::prior::{self, InUse, OWN_NUMBER, Prior, SHIPPED};
 use crate::probe;
@@ -18,6 +19,10 @@ const STEP_BYTES: usize = 16 << 10;
 
 /// Size of the table for a sample.
 const PROBE_TABLE_BITS: u32 = 15;
+/// Bytes of a sample for choosing a prior.
+const PRIOR_SAMPLE_BYTES: usize = 3 << 10;
+/// Bytes of a sample for asking whether a language model helps.
+const FLUENT_SAMPLE_BYTES: usize = 2 << 10;
 /// Size of the table for a small sample.
 const SMALL_TABLE_BITS: u32 = 13;
 
@@ -30,8 +35,8 @@ pub(crate) fn model_bytes(head: &Head, llm: Option<&LanguageModel>) -> u64 {
     match head.class {
         ClassId::Standard => Standard::bytes(&STANDARD_CLASS, head.table_bits),
         ClassId::Full => Full::bytes(&FULL_CLASS, head.table_bits),
-        ClassId::Advised => {
-            let advised = Full::bytes(&FULL_CLASS, head.table_bits) + Advice::<64>::bytes();
+        ClassId::Advised | ClassId::Fluent => {
+            let advised = Full::bytes(&FULL_CLASS, head.table_bits) + Advice::<72>::bytes();
             advised + llm.map_or(0, Predictor::bytes)
         }
     }
@@ -40,15 +45,12 @@ pub(crate) fn model_bytes(head: &Head, llm: Option<&LanguageModel>) -> u64 {
 /// Steps of the mixers for a block, for [`rcodec_core::Limits::max_work`].
 pub(crate) fn work(head: &Head, llm: Option<&LanguageModel>) -> u64 {
     let products = match head.class {
-        ClassId::Standard => 24 * 6,
-        ClassId::Full => 64 * 14,
-        ClassId::Advised => 64 * 16,
+        ClassId::Standard => 16 * 4,
+        ClassId::Full => 72 * 14,
+        ClassId::Advised | ClassId::Fluent => 72 * 16,
     };
     // For some bytes the network runs twice.
-    let network = match (head.class, llm) {
-        (ClassId::Advised, Some(llm)) => 2 * llm.work(),
-        _ => 0,
-    };
+    let network = llm.map_or(0, |llm| 2 * llm.work());
     (head.content_bytes as u64).saturating_mul(network + 8 * products * 2)
 }
 
@@ -77,13 +79,18 @@ pub(crate) fn compress(
         return Ok(payload::stored(content));
     }
     let chosen = choose_prior(content, settings, budget)?;
+    let prior = chosen.as_ref().map(|(_, in_use)| &in_use.prior);
+    let own_lm = choose_own_lm(content, settings, prior, budget)?;
+    let llm = own_lm.as_ref().or(llm);
     let head = Head {
-        class: settings.class,
+        class: match own_lm {
+            Some(_) => ClassId::Fluent,
+            None => settings.class,
+        },
         snapshot: chosen.as_ref().map_or(0, |chosen| chosen.0),
         table_bits: settings.table_bits(content.len()),
         content_bytes: content.len(),
     };
-    let prior = chosen.as_ref().map(|(_, in_use)| &in_use.prior);
     let coded = match head.class {
         ClassId::Standard => encode_with(
             &mut Standard::new(&STANDARD_CLASS, head.table_bits, prior, budget)?,
@@ -91,17 +98,10 @@ pub(crate) fn compress(
             content,
             tick,
         )?,
-        ClassId::Full => encode_with(
-            &mut Full::new(&FULL_CLASS, head.table_bits, prior, budget)?,
-            None,
-            content,
-            tick,
-        )?,
-        ClassId::Advised => {
-            let mut model = Full::new(&FULL_CLASS, head.table_bits, prior, budget)?;
-            model.listen(budget)?;
+        ClassId::Full => encode_full(content, head.table_bits, prior, None, budget, tick)?,
+        ClassId::Advised | ClassId::Fluent => {
             let adviser = adviser(llm, budget)?;
-            encode_with(&mut model, Some(adviser), content, tick)?
+            encode_full(content, head.table_bits, prior, Some(adviser), budget, tick)?
         }
     };
     let mut payload = Vec::new();
@@ -119,7 +119,7 @@ fn choose_prior(content: &[u8], settings: &Settings, budget: &Budget) -> Result<
         prior::forget();
         return Ok(None);
     }
-    let sample = probe::small_sample(content);
+    let sample = probe::small_sample(content, PRIOR_SAMPLE_BYTES);
     let (number, id) = match settings.priors {
         Priors::None => return Ok(None),
         Priors::One { number, id } => (number, id),
@@ -137,12 +137,56 @@ fn choose_prior(content: &[u8], settings: &Settings, budget: &Budget) -> Result<
     Ok(gains.then_some((number, in_use)))
 }
 
+/// Codes with a model of class 2, advised or not.
+fn encode_full(
+    content: &[u8],
+    table_bits: u32,
+    prior: Option<&Arc<Prior>>,
+    adviser: Option<Predictor>,
+    budget: &Budget,
+    tick: Tick<'_>,
+) -> Result<Vec<u8>> {
+    let mut model = Full::new(&FULL_CLASS, table_bits, prior, budget)?;
+    if adviser.is_some() {
+        model.listen(budget)?;
+    }
+    encode_with(&mut model, adviser, content, tick)
+}
+
+/// The shipped language model, if it may be asked, is in reach, and makes a
+/// sample of the content smaller by one percent.
+fn choose_own_lm(
+    content: &[u8],
+    settings: &Settings,
+    prior: Option<&Arc<Prior>>,
+    budget: &Budget,
+) -> Result<Option<Arc<LanguageModel>>> {
+    if !settings.asks_own_lm || content.len() > own_lm::MOST_BYTES {
+        return Ok(None);
+    }
+    let Ok(llm) = own_lm::shipped() else {
+        return Ok(None);
+    };
+    let sample = probe::small_sample(content, FLUENT_SAMPLE_BYTES);
+    let cost = |adviser| {
+        let coded = encode_full(&sample, SMALL_TABLE_BITS, prior, adviser, budget, &|_| {
+            Ok(())
+        });
+        coded.map(|coded| coded.len())
+    };
+    let advised = cost(Some(adviser(Some(&llm), budget)?))?;
+    Ok((100 * advised < 99 * cost(None)?).then_some(llm))
+}
+
 /// Whether a model of a sample gains less than half a percent, and there are
 /// no repeats.
 fn is_noise(content: &[u8], budget: &Budget) -> Result<bool> {
     let Some(sample) = probe::sample(content) else {
         return Ok(false);
     };
+    if probe::is_uneven(&sample) {
+        return Ok(false);
+    }
     let mut model = Standard::new(&STANDARD_CLASS, PROBE_TABLE_BITS, None, budget)?;
     let coded = encode_with(&mut model, None, &sample, &|_| Ok(()))?;
     Ok(coded.len() > sample.len() - sample.len() / 200 && !probe::has_repeats(content))
@@ -219,10 +263,10 @@ pub(crate) fn decompress(
             budget,
             tick,
         ),
-        ClassId::Advised => {
+        ClassId::Advised | ClassId::Fluent => {
             let mut model = Full::new(&FULL_CLASS, head.table_bits, prior, budget)?;
             model.listen(budget)?;
-            let llm = models.llm()?;
+            let llm = models.adviser(head.class)?;
             let adviser = adviser(llm.as_ref(), budget)?;
             decode_with(&mut model, Some(adviser), (&head, coded), budget, tick)
         }
@@ -244,13 +288,20 @@ impl Models {
         }
     }
 
-    /// The language model, if there is a name for one.
+    /// The language model that advises a class: the one named, or the shipped
+    /// one.
     ///
     /// # Errors
-    /// [`Error::ModelMissing`] if this process has not loaded it.
-    pub(crate) fn llm(&self) -> Result<Option<Arc<LanguageModel>>> {
-        let id = self.0.last().copied();
-        id.map(rcodec_llm::registry::find).transpose()
+    /// [`Error::ModelMissing`] if it is not loaded or not in reach.
+    pub(crate) fn adviser(&self, class: ClassId) -> Result<Option<Arc<LanguageModel>>> {
+        match class {
+            ClassId::Standard | ClassId::Full => Ok(None),
+            ClassId::Advised => {
+                let id = self.0.last().copied();
+                id.map(rcodec_llm::registry::find).transpose()
+            }
+            ClassId::Fluent => own_lm::shipped().map(Some),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! by side; units come out in order.
 
 use crate::block::{self, Models};
-use crate::payload::{self, ClassId, Form};
+use crate::payload::{self, Form};
 use crate::prior::Prior;
 use crate::units::{PieceBuffer, UNIT_BYTES};
 use rayon::prelude::*;
@@ -109,10 +109,7 @@ impl<'a> TextDecoder<'a> {
         let (bytes, work) = match form {
             Form::Stored(content) => (content.len() as u64, 0),
             Form::Modelled { head, .. } => {
-                let llm = match head.class {
-                    ClassId::Advised => self.models.llm()?,
-                    _ => None,
-                };
+                let llm = self.models.adviser(head.class)?;
                 (head.content_bytes as u64, block::work(head, llm.as_deref()))
             }
         };
@@ -150,7 +147,7 @@ fn needed_bytes(block: &Block, models: &Models) -> u64 {
         Ok(Form::Stored(content)) => content.len() as u64,
         Ok(Form::Modelled { head, .. }) => {
             let prior = if head.snapshot == 0 { 0 } else { Prior::BYTES };
-            let llm = models.llm().ok().flatten();
+            let llm = models.adviser(head.class).ok().flatten();
             block::model_bytes(&head, llm.as_deref()) + prior + head.content_bytes as u64
         }
         Err(_) => 0,

@@ -23,6 +23,9 @@ pub(crate) enum ClassId {
     Full,
     /// The same, advised by the language model that the header names.
     Advised,
+    /// The same, advised by the shipped language model
+    /// ([`own_lm`](crate::own_lm)).
+    Fluent,
 }
 
 impl ClassId {
@@ -31,6 +34,7 @@ impl ClassId {
             ClassId::Standard => 1,
             ClassId::Full => 2,
             ClassId::Advised => 3,
+            ClassId::Fluent => 4,
         }
     }
 
@@ -39,6 +43,7 @@ impl ClassId {
             1 => Ok(ClassId::Standard),
             2 => Ok(ClassId::Full),
             3 => Ok(ClassId::Advised),
+            4 => Ok(ClassId::Fluent),
             _ => Err(Error::unsupported(
                 "a text model of a later version of the program",
             )),
@@ -48,8 +53,8 @@ impl ClassId {
     /// The largest table that this class takes unless told otherwise.
     fn most_table_bits(self) -> u32 {
         match self {
-            ClassId::Standard => 19,
-            ClassId::Full | ClassId::Advised => 21,
+            ClassId::Standard => 18,
+            ClassId::Full | ClassId::Advised | ClassId::Fluent => 21,
         }
     }
 
@@ -58,7 +63,7 @@ impl ClassId {
     pub(crate) fn most_primed_bytes(self) -> usize {
         match self {
             ClassId::Standard => 1 << 20,
-            ClassId::Full | ClassId::Advised => 8 << 20,
+            ClassId::Full | ClassId::Advised | ClassId::Fluent => 8 << 20,
         }
     }
 
@@ -182,7 +187,7 @@ mod tests {
         fn heads_come_back(
             content_bytes in 1..=MAX_CONTENT_BYTES,
             own in proptest::option::of(TABLE_BITS),
-            class in prop::sample::select(vec![ClassId::Standard, ClassId::Full, ClassId::Advised]),
+            class in prop::sample::select(vec![ClassId::Standard, ClassId::Full, ClassId::Advised, ClassId::Fluent]),
             snapshot in 0u8..16,
         ) {
             let table_bits = own.unwrap_or(class.table_bits(content_bytes));
@@ -217,7 +222,7 @@ mod tests {
                 "{payload:?}: {error}"
             );
         }
-        assert!(matches!(parse(&[4, 1]), Err(Error::Unsupported(_))));
+        assert!(matches!(parse(&[5, 1]), Err(Error::Unsupported(_))));
         assert!(matches!(parse(&[]), Err(Error::Truncated { at: 0 })));
         assert!(matches!(parse(&[1, 0x80]), Err(Error::Truncated { at: 2 })));
     }

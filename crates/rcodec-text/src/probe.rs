@@ -29,17 +29,27 @@ pub(crate) fn sample(content: &[u8]) -> Option<Vec<u8>> {
     )
 }
 
-/// The most bytes of a small sample.
-const SMALL_BYTES: usize = 12 << 10;
-
-/// A small sample of `content`, or all of it: its beginning and its middle.
-pub(crate) fn small_sample(content: &[u8]) -> Cow<'_, [u8]> {
-    if content.len() <= SMALL_BYTES {
+/// A small sample of `content` of at most `most` bytes, or all of it: its
+/// beginning and its middle.
+pub(crate) fn small_sample(content: &[u8], most: usize) -> Cow<'_, [u8]> {
+    if content.len() <= most {
         return Cow::Borrowed(content);
     }
-    let (begin, middle) = (&content[..SMALL_BYTES / 2], content.len() / 2);
-    let middle = &content[middle..(middle + SMALL_BYTES / 2).min(content.len())];
+    let (begin, middle) = (&content[..most / 2], content.len() / 2);
+    let middle = &content[middle..(middle + most / 2).min(content.len())];
     Cow::Owned([begin, middle].concat())
+}
+
+/// Whether some bytes are so much more frequent than others that there must be
+/// something to gain: two bytes are the same four times as often as of noise.
+pub(crate) fn is_uneven(sample: &[u8]) -> bool {
+    let mut counts = [0u64; 256];
+    sample
+        .iter()
+        .for_each(|&byte| counts[usize::from(byte)] += 1);
+    let pairs: u64 = counts.iter().map(|count| count * count).sum();
+    let all = sample.len() as u64;
+    pairs * 64 > all * all
 }
 
 /// Whether long strings come again, which a sample cannot show: more than one
@@ -70,6 +80,7 @@ mod tests {
         assert!(!has_repeats(&noise(1 << 20, 1)));
         assert!(has_repeats(&noise(1 << 19, 1).repeat(2)));
         assert!(has_repeats(&text(1 << 18)));
+        assert!(is_uneven(&text(1 << 12)) && !is_uneven(&noise(1 << 12, 1)));
         assert!(sample(&noise(1000, 1)).is_none());
         assert_eq!(sample(&noise(1 << 18, 1)).unwrap().len(), 64 << 10);
     }

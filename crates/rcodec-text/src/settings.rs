@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) priors: Priors,
     /// The language model that advises.
     pub(crate) llm: Option<ModelId>,
+    /// Whether the shipped one may be asked about small contents.
+    pub(crate) asks_own_lm: bool,
 }
 
 impl Settings {
@@ -58,6 +60,7 @@ impl Settings {
                 piece_bytes: 8 << 20,
                 priors: Priors::Shipped,
                 llm: None,
+                asks_own_lm: false,
             },
             7..=8 => Settings {
                 class: ClassId::Full,
@@ -66,6 +69,7 @@ impl Settings {
                 piece_bytes: 32 << 20,
                 priors: Priors::Shipped,
                 llm: None,
+                asks_own_lm: false,
             },
             _ => Settings {
                 class: ClassId::Full,
@@ -74,6 +78,7 @@ impl Settings {
                 piece_bytes: 64 << 20,
                 priors: Priors::Shipped,
                 llm: None,
+                asks_own_lm: true,
             },
         };
         match model {
@@ -81,6 +86,7 @@ impl Settings {
                 settings.class = ClassId::Advised;
                 settings.piece_bytes = ADVISED_PIECE_BYTES;
                 settings.llm = Some(id);
+                settings.asks_own_lm = false;
             }
             Some(id) => settings.priors = Priors::one(id),
             None => {}
@@ -101,7 +107,10 @@ impl Settings {
                 "prior" => {
                     let number = in_range(name, *value, 0, SHIPPED.len() as u32)?;
                     settings.priors = match number.checked_sub(1) {
-                        None => Priors::None,
+                        None => {
+                            settings.asks_own_lm = false;
+                            Priors::None
+                        }
                         Some(i) => Priors::one(SHIPPED[i as usize]),
                     };
                 }
@@ -129,6 +138,7 @@ impl Settings {
         self.piece_bytes = self.piece_bytes.min((memory_mib as usize) << 18);
         if memory_mib < MIN_PRIMED_MIB && self.priors == Priors::Shipped {
             self.priors = Priors::None;
+            self.asks_own_lm = false;
         }
     }
 }

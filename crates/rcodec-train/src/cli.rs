@@ -3,6 +3,7 @@
 mod export;
 mod llm;
 mod prior;
+mod sound;
 
 use crate::graph::lossy::LossyGraphs;
 use crate::recipe::Recipe;
@@ -12,6 +13,7 @@ use export::{ExportArgs, export};
 use llm::{LlmArgs, llm};
 use prior::{PriorArgs, prior};
 use rcodec_core::{Error, Result};
+use sound::{SoundArgs, sound};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +39,8 @@ enum Command {
     Export(ExportArgs),
     /// Makes a prior for the codec `text` from a folder of texts.
     Prior(PriorArgs),
+    /// Learns the tables that lossless coding of sound begins with.
+    Sound(SoundArgs),
     /// Trains a small language model of the Llama family.
     Llm(LlmArgs),
     /// Times training steps of a recipe on every backend of this build, on
@@ -123,6 +127,7 @@ pub fn run() -> Result<()> {
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::Prior(args)), _) => prior(&args),
         (Some(Command::Llm(args)), _) => llm(&args),
+        (Some(Command::Sound(args)), _) => sound(&args),
         (None, Some(args)) => run_training(&args),
         (None, None) => Err(Error::parameter("a recipe or a command is needed")),
     }

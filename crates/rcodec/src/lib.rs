@@ -26,12 +26,14 @@
 //! Each family of codecs is a feature (`audio`, `image`, `text`, `zstd`), all on by
 //! default. A decoder without the family that a file needs says so.
 
+mod near_lossless;
 #[cfg(feature = "audio")]
 mod recover;
 mod registry;
 mod stream;
 mod target;
 
+pub use near_lossless::limit_error;
 #[cfg(feature = "audio")]
 pub use rcodec_audio::block_frames;
 #[cfg(feature = "audio")]
@@ -48,4 +50,4 @@ pub use rcodec_zstd::train_dictionary;
 pub use recover::{Recovery, Silence};
 pub use registry::{CODECS, codec, codec_named, default_codec};
 pub use stream::{Decoded, Encoded, StreamDecoder, StreamEncoder, decode, encode};
-pub use target::{Target, quality_for};
+pub use target::{Candidate, Setting, Target};

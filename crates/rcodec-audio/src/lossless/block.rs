@@ -22,6 +22,7 @@ use super::bytes::{ByteReader, write_varint};
 use super::channel::{ChannelPass, Places};
 use super::decision_mixer::{DecisionMixer, NarrowMixer, QuickMixer, WideMixer};
 use super::float::FloatForm;
+use super::learning::Notes;
 use super::linear::LinearPass;
 use super::packing;
 use super::predictor::{Plane, Predictor};
@@ -30,7 +31,7 @@ use super::reference::{Magnitudes, choose_reference};
 use super::structure::{ChannelPlan, CodedPlan, LevelSet};
 use rcodec_core::{Budget, Effort, Error, Result, SampleFormat};
 use rcodec_entropy::{AnsDecoder, AnsEncoder, BitCoder, RangeBitDecoder, RangeBitEncoder};
-use rcodec_fixed::Engine;
+use rcodec_fixed::{Engine, Work};
 
 const MODE_VERBATIM: u8 = 0;
 const MODE_PREDICTED: u8 = 1;
@@ -57,6 +58,14 @@ pub(crate) enum Method {
 }
 
 impl Method {
+    /// The preset, if it has one.
+    fn preset(self) -> Option<Preset> {
+        match self {
+            Method::Linear => None,
+            Method::Preset(number) => Preset::by_number(number),
+        }
+    }
+
     /// The method that an effort uses for so many samples a second. Where they
     /// are few (speech), there is time for more, and short memories pay.
     pub(crate) fn for_effort(effort: Effort, samples_per_second: u64) -> Method {
@@ -89,7 +98,7 @@ pub(crate) fn encode_block(samples: &[i32], layout: &Layout, method: Method) -> 
             header.push(preset);
         }
     }
-    let predicted = encode_predicted(samples, layout, method, header);
+    let predicted = encode_predicted(samples, layout, method, header, None);
     let verbatim_len = packed.len() + packing::packed_len(samples.len(), layout.format.bits());
     if predicted.len() < verbatim_len {
         return predicted;
@@ -98,28 +107,23 @@ pub(crate) fn encode_block(samples: &[i32], layout: &Layout, method: Method) -> 
     packed
 }
 
-fn encode_predicted(samples: &[i32], layout: &Layout, method: Method, mut out: Vec<u8>) -> Vec<u8> {
+fn encode_predicted(
+    samples: &[i32],
+    layout: &Layout,
+    method: Method,
+    mut out: Vec<u8>,
+    notes: Option<&mut Notes>,
+) -> Vec<u8> {
     let frames = samples.len() / layout.channels;
     let form = (layout.format == SampleFormat::Float32).then(|| FloatForm::choose(samples));
     if let Some(form) = form {
         form.write(&mut out);
     }
-    let mut planes = Vec::new();
-    for channel in 0..layout.channels {
-        let mut plane = Plane::new(frames);
-        let source = samples.iter().skip(channel).step_by(layout.channels);
-        for (to, &from) in plane.samples_mut().iter_mut().zip(source) {
-            *to = form.map_or(from, |form| form.integer(from));
-        }
-        planes.push(plane);
-    }
+    let mut planes = planes_of(samples, layout, form);
     let plans = plan_channels(&mut planes);
     plans.iter().for_each(|plan| plan.write(&mut out));
-    let method = match method {
-        Method::Linear => None,
-        Method::Preset(number) => Preset::by_number(number),
-    };
-    let mut blocks = BlockCoder::new(method.as_ref(), &plans, frames);
+    let method = method.preset();
+    let mut blocks = BlockCoder::new(method.as_ref(), &plans, frames, notes);
     let payload = if method.is_none() {
         let mut encoder = AnsEncoder::new();
         blocks.encode(&mut encoder, &mut planes);
@@ -131,6 +135,25 @@ fn encode_predicted(samples: &[i32], layout: &Layout, method: Method, mut out: V
     };
     out.extend_from_slice(&payload);
     out
+}
+
+/// Encodes a block for what it shows.
+pub(crate) fn learn_block(samples: &[i32], layout: &Layout, method: Method, notes: &mut Notes) {
+    encode_predicted(samples, layout, method, Vec::new(), Some(notes));
+}
+
+/// The channels of interleaved samples.
+fn planes_of(samples: &[i32], layout: &Layout, form: Option<FloatForm>) -> Vec<Plane> {
+    let mut planes = Vec::new();
+    for channel in 0..layout.channels {
+        let mut plane = Plane::new(samples.len() / layout.channels);
+        let source = samples.iter().skip(channel).step_by(layout.channels);
+        for (to, &from) in plane.samples_mut().iter_mut().zip(source) {
+            *to = form.map_or(from, |form| form.integer(from));
+        }
+        planes.push(plane);
+    }
+    planes
 }
 
 /// Finds the structure of each channel and turns its samples into levels.
@@ -171,10 +194,17 @@ struct BlockCoder<'a> {
     /// Magnitudes of the residuals of channels that others refer to.
     magnitudes: Vec<Option<Magnitudes>>,
     engine: Engine,
+    /// Where to note what blocks show.
+    notes: Option<&'a mut Notes>,
 }
 
 impl<'a> BlockCoder<'a> {
-    fn new(preset: Option<&'a Preset>, plans: &'a [ChannelPlan], frames: usize) -> Self {
+    fn new(
+        preset: Option<&'a Preset>,
+        plans: &'a [ChannelPlan],
+        frames: usize,
+        notes: Option<&'a mut Notes>,
+    ) -> Self {
         let mut magnitudes: Vec<Option<Magnitudes>> = plans.iter().map(|_| None).collect();
         for plan in plans {
             if let ChannelPlan::Coded(CodedPlan {
@@ -191,6 +221,7 @@ impl<'a> BlockCoder<'a> {
             frames,
             magnitudes,
             engine: Engine::new(),
+            notes,
         }
     }
 
@@ -233,13 +264,19 @@ impl<'a> BlockCoder<'a> {
         };
         let places = Places::new(plan.min, plan.max, set.as_ref());
         let Some(preset) = self.preset else {
-            return self.engine.run_wide(LinearPass {
+            let frames = self.frames;
+            let pass = LinearPass {
                 coder,
                 places,
                 own,
                 reference,
-                frames: self.frames,
-            });
+                frames,
+                listener: (),
+            };
+            return match &mut self.notes {
+                None => self.engine.run_wide(pass),
+                Some(notes) => pass.with(&mut **notes).run(),
+            };
         };
         let pass = ChannelPass {
             coder,
@@ -250,6 +287,7 @@ impl<'a> BlockCoder<'a> {
             reference_magnitudes,
             magnitudes: magnitudes.as_mut(),
             frames: self.frames,
+            notes: self.notes.as_deref_mut(),
         };
         match preset.mixing {
             Mixing::Quick => self.engine.run_wide(pass.with(QuickMixer::new())),
@@ -342,7 +380,7 @@ fn decode_predicted(
             _ => Plane::default(),
         })
         .collect();
-    let mut blocks = BlockCoder::new(preset, &plans, frames);
+    let mut blocks = BlockCoder::new(preset, &plans, frames, None);
     let decoded = if preset.is_none() {
         AnsDecoder::new(reader.rest()).and_then(|mut decoder| {
             blocks.decode(&mut decoder, &mut planes)?;

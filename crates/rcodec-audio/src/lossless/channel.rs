@@ -1,6 +1,7 @@
 //! The pass over the samples of one channel, in either direction.
 
 use super::decision_mixer::DecisionMixer;
+use super::learning::Notes;
 use super::predictor::{Plane, Predictor};
 use super::reference::Magnitudes;
 use super::residual::{ResidualCoder, ResidualContext};
@@ -21,6 +22,8 @@ pub(crate) struct ChannelPass<'a, C> {
     /// Where to note the magnitudes of the residuals.
     pub(crate) magnitudes: Option<&'a mut Magnitudes>,
     pub(crate) frames: usize,
+    /// Where to note what was learned.
+    pub(crate) notes: Option<&'a mut Notes>,
 }
 
 impl<'a, C: BitCoder> ChannelPass<'a, C> {
@@ -80,8 +83,9 @@ impl<C: BitCoder, M: DecisionMixer> Work for MixedPass<'_, C, M> {
                 magnitudes.push(residual.unsigned_abs());
             }
         }
-        #[cfg(test)]
-        super::learned_mixers::learn::note(self.residuals.learned());
+        if let Some(notes) = self.pass.notes {
+            notes.weights(self.residuals.learned());
+        }
         Ok(())
     }
 }

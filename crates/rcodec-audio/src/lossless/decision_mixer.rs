@@ -1,8 +1,10 @@
 //! Mixers for the decisions of the residual coder, from quick to thorough.
 
-use super::learned_mixers::{NARROW_Q12, WIDE_Q12};
-use super::residual::{DISTANCES, EXCESSES};
-use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, MixerStack, StackParameters, squash};
+use super::learned::{NARROW_Q12, WIDE_Q12};
+use super::learning::{FIRST_NARROW, FIRST_WIDE, LearnedWeights};
+use super::neuron::{Neuron, Rate};
+use super::residual::{DISTANCES, EXCESSES, MAX_LAPLACE, MAX_TABLES};
+use rcodec_entropy::logistic::squash;
 
 /// Decisions are of three kinds.
 pub(crate) const KINDS: usize = 3;
@@ -19,35 +21,39 @@ pub(crate) trait DecisionMixer {
 
     fn new() -> Self;
 
-    /// Sets an input, in the logistic domain, Q8.
-    fn set(&mut self, index: usize, logit_q8: i32);
-
-    /// The probability of a 1 of 65536. Contexts are those by distance, by the
-    /// spread of the stages' predictions and by the reference channel.
-    fn mix(&mut self, contexts: [usize; 3]) -> u32;
+    /// The probability of a 1 of 65536, from what Laplace distributions and
+    /// counter tables say, in the logistic domain, Q8. Contexts are those by
+    /// distance, by the spread of the stages' predictions and by the reference
+    /// channel.
+    fn mix(
+        &mut self,
+        laplace_q8: [i32; MAX_LAPLACE],
+        tables_q8: [i32; MAX_TABLES],
+        contexts: [usize; 3],
+    ) -> u32;
 
     /// Learns the bit that came.
     fn update(&mut self, bit: bool);
 
-    /// What was learned, for [`learned_mixers`](super::learned_mixers): by
-    /// table of that module and row, weights and how quickly they still learn.
-    #[cfg(test)]
-    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+    /// What was learned.
+    fn learned(&self) -> Vec<LearnedWeights> {
         Vec::new()
     }
 }
 
 const FIRST_RATE_Q16: u32 = 1000;
-const RATE: LearningRate = LearningRate::falling(FIRST_RATE_Q16, 150, 8);
+const RATE: Rate = Rate {
+    first_q16: FIRST_RATE_Q16,
+    last_q16: 150,
+    decay: 8,
+};
 
 /// What is set in the last input.
 const BIAS_Q8: i32 = 256;
 
 /// The mean of two counters; signs as they are.
 #[derive(Clone)]
-pub(crate) struct QuickMixer {
-    logits_q8: [i32; 2],
-}
+pub(crate) struct QuickMixer;
 
 impl DecisionMixer for QuickMixer {
     const LAPLACE: usize = 0;
@@ -55,17 +61,17 @@ impl DecisionMixer for QuickMixer {
     const SIGNS: bool = false;
 
     fn new() -> Self {
-        QuickMixer { logits_q8: [0; 2] }
+        QuickMixer
     }
 
     #[inline(always)]
-    fn set(&mut self, index: usize, logit_q8: i32) {
-        self.logits_q8[index] = logit_q8;
-    }
-
-    #[inline(always)]
-    fn mix(&mut self, _contexts: [usize; 3]) -> u32 {
-        squash((self.logits_q8[0] + self.logits_q8[1]) >> 1)
+    fn mix(
+        &mut self,
+        _laplace_q8: [i32; MAX_LAPLACE],
+        tables_q8: [i32; MAX_TABLES],
+        _contexts: [usize; 3],
+    ) -> u32 {
+        squash((tables_q8[0] + tables_q8[1]) >> 1)
     }
 
     #[inline(always)]
@@ -75,8 +81,7 @@ impl DecisionMixer for QuickMixer {
 /// Seven inputs, one set of weights for each distance.
 #[derive(Clone)]
 pub(crate) struct NarrowMixer {
-    inputs: Inputs<8>,
-    mixer: Mixer<8>,
+    neuron: Neuron<8>,
 }
 
 impl DecisionMixer for NarrowMixer {
@@ -84,47 +89,44 @@ impl DecisionMixer for NarrowMixer {
     const TABLES: usize = 4;
 
     fn new() -> Self {
-        let mut inputs = Inputs::new();
-        inputs.set(7, BIAS_Q8);
-        let mut mixer = Mixer::new(KINDS * DISTANCES, 65536 / 5, RATE);
-        for set in 0..mixer.sets() {
-            mixer.set_weights(set, &NARROW_Q12[set / DISTANCES], FIRST_RATE_Q16);
+        let mut neuron = Neuron::new(KINDS * DISTANCES, 0, RATE);
+        for set in 0..neuron.sets() {
+            neuron.set_weights(set, &NARROW_Q12[set / DISTANCES]);
         }
-        NarrowMixer { inputs, mixer }
+        NarrowMixer { neuron }
     }
 
-    #[cfg(test)]
-    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
-        let sets = 0..self.mixer.sets();
-        sets.map(|set| {
-            let weights = self.mixer.weights_q12(set).to_vec();
-            (0, set / DISTANCES, weights, self.mixer.rate_q16(set))
-        })
-        .collect()
+    fn learned(&self) -> Vec<LearnedWeights> {
+        let row = |set| FIRST_NARROW + set / DISTANCES;
+        (0..self.neuron.sets())
+            .map(|set| self.neuron.learned(set, row(set)))
+            .collect()
     }
 
     #[inline(always)]
-    fn set(&mut self, index: usize, logit_q8: i32) {
-        self.inputs.set(index, logit_q8);
-    }
-
-    #[inline(always)]
-    fn mix(&mut self, contexts: [usize; 3]) -> u32 {
-        self.mixer.mix(&self.inputs, contexts[0]);
-        self.mixer.p1_q16()
+    fn mix(
+        &mut self,
+        laplace_q8: [i32; MAX_LAPLACE],
+        tables_q8: [i32; MAX_TABLES],
+        contexts: [usize; 3],
+    ) -> u32 {
+        let [a, b, c, ..] = laplace_q8;
+        let [d, e, f, g, ..] = tables_q8;
+        self.neuron.mix([a, b, c, d, e, f, g, BIAS_Q8], contexts[0]);
+        self.neuron.p1_q16()
     }
 
     #[inline(always)]
     fn update(&mut self, bit: bool) {
-        self.mixer.update(&self.inputs, bit);
+        self.neuron.update(bit);
     }
 }
 
 /// Thirteen inputs, three selections of weights, and a mixer of their answers.
 #[derive(Clone)]
 pub(crate) struct WideMixer {
-    inputs: Inputs<16>,
-    stack: MixerStack<16, 3>,
+    first: [Neuron<16>; 3],
+    second: Neuron<4>,
 }
 
 impl DecisionMixer for WideMixer {
@@ -132,50 +134,61 @@ impl DecisionMixer for WideMixer {
     const TABLES: usize = 8;
 
     fn new() -> Self {
-        let mut inputs = Inputs::new();
-        inputs.set(15, BIAS_Q8);
-        let parameters = StackParameters {
-            first_weight_q16: 65536 / 10,
-            first_rate: RATE,
-            second_rate: LearningRate::falling(300, 30, 9),
-        };
         let sets = [KINDS * DISTANCES, KINDS * EXCESSES, KINDS * EXCESSES];
-        let mut stack = MixerStack::new(sets, KINDS * DISTANCES, parameters);
-        for (mixer, rows) in stack.first_mut().iter_mut().zip(&WIDE_Q12) {
-            for set in 0..mixer.sets() {
-                let kind = set / (mixer.sets() / KINDS);
-                mixer.set_weights(set, &rows[kind], FIRST_RATE_Q16);
+        let mut first = sets.map(|sets| Neuron::new(sets, 0, RATE));
+        for (neuron, rows) in first.iter_mut().zip(&WIDE_Q12) {
+            for set in 0..neuron.sets() {
+                neuron.set_weights(set, &rows[set / (neuron.sets() / KINDS)]);
             }
         }
-        WideMixer { inputs, stack }
+        let rate = Rate {
+            first_q16: 300,
+            last_q16: 30,
+            decay: 9,
+        };
+        WideMixer {
+            first,
+            second: Neuron::new(KINDS * DISTANCES, 65536 / 3, rate),
+        }
     }
 
-    #[cfg(test)]
-    fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+    fn learned(&self) -> Vec<LearnedWeights> {
         let mut learned = Vec::new();
-        for (i, mixer) in self.stack.first().iter().enumerate() {
-            for set in 0..mixer.sets() {
-                let row = i * KINDS + set / (mixer.sets() / KINDS);
-                let weights = mixer.weights_q12(set).to_vec();
-                learned.push((1, row, weights, mixer.rate_q16(set)));
+        for (i, neuron) in self.first.iter().enumerate() {
+            for set in 0..neuron.sets() {
+                let row = i * KINDS + set / (neuron.sets() / KINDS);
+                learned.push(neuron.learned(set, FIRST_WIDE + row));
             }
         }
         learned
     }
 
     #[inline(always)]
-    fn set(&mut self, index: usize, logit_q8: i32) {
-        self.inputs.set(index, logit_q8);
-    }
-
-    #[inline(always)]
-    fn mix(&mut self, contexts: [usize; 3]) -> u32 {
-        self.stack.mix(&self.inputs, contexts, contexts[0]);
-        self.stack.p1_q16()
+    fn mix(
+        &mut self,
+        laplace_q8: [i32; MAX_LAPLACE],
+        tables_q8: [i32; MAX_TABLES],
+        contexts: [usize; 3],
+    ) -> u32 {
+        let [a, b, c, d, e] = laplace_q8;
+        let [f, g, h, i, j, k, l, m] = tables_q8;
+        let inputs = [a, b, c, d, e, f, g, h, i, j, k, l, m, 0, 0, BIAS_Q8];
+        let [n, o, p] = &mut self.first;
+        let hidden = [
+            n.mix(inputs, contexts[0]),
+            o.mix(inputs, contexts[1]),
+            p.mix(inputs, contexts[2]),
+            0,
+        ];
+        self.second.mix(hidden, contexts[0]);
+        self.second.p1_q16()
     }
 
     #[inline(always)]
     fn update(&mut self, bit: bool) {
-        self.stack.update(&self.inputs, bit);
+        self.second.update(bit);
+        for neuron in &mut self.first {
+            neuron.update(bit);
+        }
     }
 }

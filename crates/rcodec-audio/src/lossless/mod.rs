@@ -19,9 +19,11 @@ mod decoder;
 mod encoder;
 mod float;
 mod jobs;
-mod learned_mixers;
+mod learned;
+mod learning;
 mod least_squares;
 mod linear;
+mod neuron;
 mod nlms;
 mod normal_equations;
 mod packing;
@@ -32,6 +34,8 @@ mod residual;
 mod residual_tables;
 mod stages;
 mod structure;
+
+pub use learning::LosslessLearner;
 
 use block::{Layout, Method};
 use bytes::ByteReader;

@@ -15,6 +15,15 @@ const SEGMENT_WEIGHTS_Q16: [i64; 8] = [17703, 5209, 3018, 1741, 1002, 576, 331, 
 /// Samples between moves of the history to the start of its buffer.
 const HISTORY_SLACK: usize = 4096;
 
+/// The weights of long filters, which change little from one sample to the
+/// next, are brought up to date once for so many samples.
+const BATCH: usize = 4;
+/// Bits that gains leave free, so that [`BATCH`] products fit 32 bits.
+const SPARE_BITS: u32 = 17 + BATCH.ilog2();
+const MAX_GAIN_Q40: i32 = 1 << (31 - BATCH.ilog2());
+/// The shortest of them.
+const LONG_TAPS: usize = 128;
+
 /// Shape of one filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NlmsShape {
@@ -37,6 +46,11 @@ pub(crate) struct Nlms {
     /// Sum of squares of each segment's history.
     powers: [i64; 8],
     segments: usize,
+    /// Samples between two changes of the weights: 1 or [`BATCH`].
+    batch: usize,
+    /// Gains of the samples since the last change, Q40.
+    gains_q40: [i32; BATCH],
+    pending: usize,
 }
 
 /// `sum(a * b)`, modulo 2^32.
@@ -64,12 +78,15 @@ impl Nlms {
         Nlms {
             taps,
             step_q32: (shape.mu_q32 * weight_sum_q16) >> 16,
-            history: vec![0; taps + 1 + HISTORY_SLACK],
-            end: taps + 1,
+            history: vec![0; taps + BATCH + HISTORY_SLACK],
+            end: taps + BATCH,
             weights_q24: vec![0; taps],
             shadow_q14: vec![0; taps],
             powers: [0; 8],
             segments,
+            batch: if taps >= LONG_TAPS { BATCH } else { 1 },
+            gains_q40: [0; BATCH],
+            pending: 0,
         }
     }
 
@@ -100,18 +117,50 @@ impl Nlms {
             .map(|(power, weight)| power * weight)
             .sum();
         let gain_q40 = error_q8 * self.step_q32 / ((power_q16 >> 16) + 1);
+        let gain_q40 = gain_q40.clamp(-0x7fff_ffff, 0x7fff_ffff) as i32;
+        if self.batch == 1 {
+            self.adapt_once(gain_q40);
+            return;
+        }
+        self.gains_q40[self.pending] = gain_q40.clamp(1 - MAX_GAIN_Q40, MAX_GAIN_Q40 - 1);
+        self.pending += 1;
+        if self.pending == BATCH {
+            self.pending = 0;
+            self.adapt_batch();
+        }
+    }
+
+    #[inline(always)]
+    fn adapt_once(&mut self, gain_q40: i32) {
         if gain_q40 == 0 {
             return;
         }
         let history = &self.history[self.end - self.taps..self.end];
-        let gain = gain_q40.clamp(-0x7fff_ffff, 0x7fff_ffff) as i32;
-        // 15 significant bits, so that products fit 32 bits.
-        let shift = 17u32.saturating_sub(gain.unsigned_abs().leading_zeros());
+        let shift = shift_of(gain_q40.unsigned_abs(), 17);
         adapt_weights(
             &mut self.weights_q24,
             &mut self.shadow_q14,
             history,
-            (gain >> shift) as i16,
+            (gain_q40 >> shift) as i16,
+            16 - shift,
+        );
+    }
+
+    /// The changes that the last [`BATCH`] samples ask for, at once.
+    #[inline(always)]
+    fn adapt_batch(&mut self) {
+        let most = self.gains_q40.map(i32::unsigned_abs);
+        let most = most.into_iter().fold(0, |most, gain| most | gain);
+        if most == 0 {
+            return;
+        }
+        let shift = shift_of(most, SPARE_BITS);
+        let first = self.end + 1 - self.taps - BATCH;
+        adapt_weights_batch(
+            &mut self.weights_q24,
+            &mut self.shadow_q14,
+            std::array::from_fn(|i| &self.history[first + i..][..self.taps]),
+            self.gains_q40.map(|gain| (gain >> shift) as i16),
             16 - shift,
         );
     }
@@ -119,9 +168,9 @@ impl Nlms {
     #[inline(always)]
     fn push(&mut self, value: i16) {
         if self.end == self.history.len() {
-            let start = self.end - self.taps;
-            self.history.copy_within(start.., 0);
-            self.end = self.taps;
+            let kept = self.taps + BATCH;
+            self.history.copy_within(self.end - kept.., 0);
+            self.end = kept;
         }
         self.history[self.end] = value;
         self.end += 1;
@@ -137,6 +186,38 @@ impl Nlms {
             self.powers[segment] += entering - leaving;
             entering = leaving;
         }
+    }
+}
+
+/// The shift that leaves `32 - spare` bits of a magnitude, at most 16.
+#[inline(always)]
+fn shift_of(magnitude: u32, spare: u32) -> u32 {
+    spare.saturating_sub(magnitude.leading_zeros())
+}
+
+/// As [`adapt_weights`] for the sum of [`BATCH`] products.
+#[inline(always)]
+fn adapt_weights_batch(
+    weights_q24: &mut [i32],
+    shadow_q14: &mut [i16],
+    histories: [&[i16]; BATCH],
+    gains: [i16; BATCH],
+    shift: u32,
+) {
+    let gains = gains.map(i32::from);
+    let shift = shift & 31;
+    let rounding = (1 << shift) >> 1;
+    let taps = weights_q24.len();
+    let shadow_q14 = &mut shadow_q14[..taps];
+    let histories = histories.map(|history| &history[..taps]);
+    for i in 0..taps {
+        let mut sum = rounding;
+        for (history, gain) in histories.iter().zip(gains) {
+            sum += i32::from(history[i]) * gain;
+        }
+        let weight = weights_q24[i].wrapping_add(sum >> shift);
+        weights_q24[i] = weight;
+        shadow_q14[i] = (weight.wrapping_add(1 << 9) >> 10).clamp(-32768, 32767) as i16;
     }
 }
 
@@ -157,5 +238,54 @@ fn adapt_weights(
         let step = (i32::from(x) * gain + rounding) >> shift;
         *weight = weight.wrapping_add(step);
         *shadow = (weight.wrapping_add(1 << 9) >> 10).clamp(-32768, 32767) as i16;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much of a tone's energy a filter leaves, in thousandths.
+    fn left_of_a_tone(taps: usize, mu_millionths: i64) -> i64 {
+        let mut filter = Nlms::new(NlmsShape {
+            taps,
+            mu_q32: (mu_millionths << 32) / 1_000_000,
+        });
+        let (mut all, mut left) = (0, 0);
+        // More than the slack of the history.
+        for i in 0..3 * HISTORY_SLACK {
+            let value = (f64::from(i as u32) * 0.3).sin() * 8000.0;
+            let value = value as i16;
+            let error_q14 = (i64::from(value) << 14) - i64::from(filter.predict_q14());
+            filter.update(error_q14 >> 6, value);
+            if i > 2 * HISTORY_SLACK {
+                all += i64::from(value).pow(2);
+                left += (error_q14 >> 14).pow(2);
+            }
+        }
+        1000 * left / all
+    }
+
+    #[test]
+    fn short_and_long_filters_learn_a_tone() {
+        for (taps, mu_millionths) in [(16, 2000), (32, 2000), (128, 400), (512, 300)] {
+            let left = left_of_a_tone(taps, mu_millionths);
+            assert!(left < 20, "{taps} taps leave {left} thousandths");
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        for taps in [16, 128, 2048] {
+            let mut filter = Nlms::new(NlmsShape {
+                taps,
+                mu_q32: 1 << 24,
+            });
+            for i in 0..3000 {
+                let value = if i % 3 == 0 { i16::MIN } else { i16::MAX };
+                filter.update(if i % 2 == 0 { i64::MAX } else { i64::MIN }, value);
+            }
+            filter.predict_q14();
+        }
     }
 }

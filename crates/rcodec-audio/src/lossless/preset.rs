@@ -91,10 +91,10 @@ impl Preset {
                 Mixing::Narrow,
             ),
             3 => (
-                regression(32, 0.999, [16, 16, 15]),
+                regression(32, 0.9985, [23, 12, 11]),
                 vec![],
-                vec![nlms(512, 100), nlms(32, 1500)],
-                Mixing::Wide,
+                vec![nlms(512, 300), nlms(32, 2000)],
+                Mixing::Narrow,
             ),
             4 => (
                 regression(16, 0.9995, [32, 32, 15]),

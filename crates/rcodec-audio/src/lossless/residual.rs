@@ -10,13 +10,15 @@
 //! rest as it is.
 
 use super::decision_mixer::DecisionMixer;
-use super::learned_mixers::SIGN_Q12;
+use super::learned::SIGN_Q12;
+use super::learning::{FIRST_SIGN, LearnedWeights};
+use super::neuron::{Neuron, Rate};
 use super::predictor::ESTIMATES;
 use super::residual_tables::{
     BUCKETS, Decision, LEVELS, LaplaceTables, bucket_bounds, bucket_of, level_index,
 };
 use rcodec_core::Result;
-use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, squash, stretch};
+use rcodec_entropy::logistic::{squash, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit, code_raw_u64};
 
 /// What is known of a residual besides those before it.
@@ -95,7 +97,7 @@ impl CounterTable {
                 let level = level_of(context);
                 for bucket in 0..RELATIVE_BUCKETS {
                     let logit_q8 = tables.logit_q8(decision, level, bucket);
-                    let p1_q16 = squash(logit_q8);
+                    let p1_q16 = squash(logit_q8.into());
                     counters.push(Counter::with_p1_q16(p1_q16, 6));
                 }
             }
@@ -105,9 +107,9 @@ impl CounterTable {
 }
 
 /// The most running means whose Laplace distribution is asked.
-const MAX_LAPLACE: usize = 5;
+pub(crate) const MAX_LAPLACE: usize = 5;
 /// The most counter tables.
-const MAX_TABLES: usize = 8;
+pub(crate) const MAX_TABLES: usize = 8;
 /// Inputs of the sign's mixer.
 pub(crate) const SIGN_INPUTS: usize = 16;
 /// Weight sets of the sign's mixer, by loudness: two octaves each.
@@ -179,14 +181,10 @@ impl<M: DecisionMixer> ResidualCoder<M> {
     }
 
     /// As [`DecisionMixer::learned`], of all mixers.
-    #[cfg(test)]
-    pub(crate) fn learned(&self) -> Vec<(usize, usize, Vec<i16>, u32)> {
+    pub(crate) fn learned(&self) -> Vec<LearnedWeights> {
         let mut learned = self.mixer.learned();
         let sign = &self.sign.mixer;
-        learned.extend((0..SIGN_SETS).map(|set| {
-            let weights = sign.weights_q12(set).to_vec();
-            (2, set, weights, sign.rate_q16(set))
-        }));
+        learned.extend((0..SIGN_SETS).map(|set| sign.learned(set, FIRST_SIGN + set)));
         learned
     }
 
@@ -302,24 +300,26 @@ impl<M: DecisionMixer> ResidualCoder<M> {
         at: usize,
         walk: &Walk,
     ) -> Result<bool> {
+        let mut laplace_q8 = [0; MAX_LAPLACE];
         for (i, &level) in walk.laplace_levels.iter().enumerate().take(M::LAPLACE) {
-            self.mixer
-                .set(i, self.laplace.logit_q8(decision, level, at));
+            laplace_q8[i] = self.laplace.logit_q8(decision, level, at).into();
         }
         let mut indices = [0; MAX_TABLES];
+        let mut tables_q8 = [0; MAX_TABLES];
         for (i, table) in self.tables.iter().enumerate().take(M::TABLES) {
             let (context, shift) = walk.contexts[i];
             indices[i] = table.index(decision, context, at.saturating_sub(shift));
-            self.mixer
-                .set(M::LAPLACE + i, stretch(table.counters[indices[i]].p1_q16()));
+            let p1_q16 = table.counters[indices[i]].p1_q16();
+            tables_q8[i] = self.laplace.coarse_stretch(p1_q16).into();
         }
         let distance = at.abs_diff(walk.start).min(DISTANCES - 1);
         let first = decision as usize;
-        let p1_q16 = self.mixer.mix([
+        let contexts = [
             first * DISTANCES + distance,
             first * EXCESSES + walk.mixer_contexts[0],
             first * EXCESSES + walk.mixer_contexts[1],
-        ]);
+        ];
+        let p1_q16 = self.mixer.mix(laplace_q8, tables_q8, contexts);
         let bit = coder.code_bit(bit, p1_q16)?;
         self.mixer.update(bit);
         for (i, table) in self.tables.iter_mut().enumerate().take(M::TABLES) {
@@ -358,7 +358,7 @@ impl<M: DecisionMixer> ResidualCoder<M> {
 /// before.
 #[derive(Clone)]
 struct SignCoder {
-    mixer: Mixer<SIGN_INPUTS>,
+    mixer: Neuron<SIGN_INPUTS>,
     by_history: Vec<Counter>,
     by_magnitude: Vec<Counter>,
     /// The last signs, two bits each: 0 none, 1 positive, 2 negative.
@@ -367,9 +367,14 @@ struct SignCoder {
 
 impl SignCoder {
     fn new() -> Self {
-        let mut mixer = Mixer::new(SIGN_SETS, 0, LearningRate::falling(300, 30, 10));
+        let rate = Rate {
+            first_q16: 300,
+            last_q16: 30,
+            decay: 10,
+        };
+        let mut mixer = Neuron::new(SIGN_SETS, 0, rate);
         for (set, weights) in SIGN_Q12.iter().enumerate() {
-            mixer.set_weights(set, weights, 300);
+            mixer.set_weights(set, weights);
         }
         SignCoder {
             mixer,
@@ -388,7 +393,7 @@ impl SignCoder {
         mean_q16: i64,
         context: &ResidualContext,
     ) -> Result<bool> {
-        let mut inputs = Inputs::<SIGN_INPUTS>::new();
+        let mut inputs = [0; SIGN_INPUTS];
         // Under a Laplace distribution of scale s around an offset d, the
         // odds of +m to -m are e^(2 min(d, m) / s).
         let scale_q8 = (mean_q16 >> 8) + 64;
@@ -397,20 +402,17 @@ impl SignCoder {
         for (i, &offset_q8) in context.offsets_q8.iter().enumerate() {
             let offset = i64::from(offset_q8).clamp(-magnitude_q8, magnitude_q8);
             let logit_q8 = (-offset * per_offset_q16) >> 16;
-            inputs.set(i, logit_q8.clamp(-2000, 2000) as i32);
+            inputs[i] = logit_q8.clamp(-2000, 2000) as i32;
         }
         let by_history = self.history & 0xff;
         let fraction = ((context.offsets_q8[0] + 128) >> 4).clamp(0, 15) as usize;
         let by_magnitude = fraction | (magnitude.min(4) as usize - 1) << 4;
-        inputs.set(ESTIMATES, stretch(self.by_history[by_history].p1_q16()));
-        inputs.set(
-            ESTIMATES + 1,
-            stretch(self.by_magnitude[by_magnitude].p1_q16()),
-        );
+        inputs[ESTIMATES] = stretch(self.by_history[by_history].p1_q16());
+        inputs[ESTIMATES + 1] = stretch(self.by_magnitude[by_magnitude].p1_q16());
         let set = level_index(mean_q16) / 16;
-        self.mixer.mix(&inputs, set);
+        self.mixer.mix(inputs, set.min(SIGN_SETS - 1));
         let bit = coder.code_bit(negative, self.mixer.p1_q16())?;
-        self.mixer.update(&inputs, bit);
+        self.mixer.update(bit);
         self.by_history[by_history].update(bit);
         self.by_magnitude[by_magnitude].update(bit);
         Ok(bit)

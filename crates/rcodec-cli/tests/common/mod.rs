@@ -1,8 +1,10 @@
 //! What the tests of the program share.
 
+#![allow(dead_code, reason = "not every test file uses all of it")]
+
 use assert_cmd::Command;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The program.
@@ -30,4 +32,30 @@ pub(crate) fn folder_with(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     (folder, path)
+}
+
+/// The picture in the repository.
+pub(crate) fn sample_png() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/samples/landscape.png")
+}
+
+/// Some prose.
+pub(crate) fn prose() -> Vec<u8> {
+    rcodec_datasets::prose(20_000, 3).into_bytes()
+}
+
+/// The pixels of a PNG as `rcodec` itself reads them.
+pub(crate) fn pixels(path: &Path) -> Vec<u8> {
+    let output = rcodec()
+        .args(["encode", "-e1", "-o", "-"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let raw = rcodec()
+        .args(["decode", "--format", "raw", "-"])
+        .write_stdin(output.stdout)
+        .output()
+        .unwrap();
+    assert!(raw.status.success());
+    raw.stdout
 }

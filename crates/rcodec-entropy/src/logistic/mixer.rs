@@ -96,6 +96,11 @@ impl<const N: usize> WeightSet<N> {
     /// this is `pmaddwd`, which is worth far more than a call.
     #[inline(never)]
     fn dot_q20(&self, x: &[i16; N]) -> i32 {
+        self.sum_q20(x)
+    }
+
+    #[inline(always)]
+    fn sum_q20(&self, x: &[i16; N]) -> i32 {
         let products = self.high.iter().zip(x);
         products.fold(0, |sum, (&w, &x)| {
             i32::wrapping_add(sum, i32::from(w) * i32::from(x))
@@ -105,6 +110,11 @@ impl<const N: usize> WeightSet<N> {
     /// Adds `x * step` to the weights, saturating at ±8.0.
     #[inline(never)]
     fn learn(&mut self, x: &[i16; N], step_q20: i16) {
+        self.add(x, step_q20);
+    }
+
+    #[inline(always)]
+    fn add(&mut self, x: &[i16; N], step_q20: i16) {
         for ((high, low), &x) in self.high.iter_mut().zip(&mut self.low).zip(x) {
             let delta_q28 = i32::from(x) * i32::from(step_q20);
             let sum = low.wrapping_add(delta_q28 as u16);
@@ -204,13 +214,72 @@ impl<const N: usize> Mixer<N> {
     /// [`mix`](Self::mix).
     #[inline(always)]
     pub fn update(&mut self, inputs: &Inputs<N>, bit: bool) {
+        let step_q20 = self.step_q20(bit);
+        self.sets[self.selected].learn(&inputs.x_q8, step_q20);
+    }
+
+    /// What a bit moves the weights by, for each unit of input; the rate of
+    /// the set falls.
+    #[inline(always)]
+    fn step_q20(&mut self, bit: bool) -> i16 {
         let error_q16 = (i32::from(bit) << 16) - self.p1_q16 as i32;
         let rate_q26 = &mut self.rates_q26[self.selected];
         let rate_q16 = (*rate_q26 >> 10) as i32;
         *rate_q26 = decayed(*rate_q26, self.last_rate_q26, self.decay_shift);
         // At most 65535 * 2047 / 2^12, which fits.
-        let step_q20 = (error_q16 * rate_q16 + (1 << 11)) >> 12;
-        self.sets[self.selected].learn(&inputs.x_q8, step_q20 as i16);
+        ((error_q16 * rate_q16 + (1 << 11)) >> 12) as i16
+    }
+}
+
+/// [`Mixer::mix`] of several mixers of the same inputs, each with a context of
+/// its own, at once; `out` takes the predictions, Q8. Quicker than one by one:
+/// the inputs are fetched once.
+#[inline(always)]
+pub fn mix_all<const N: usize, const M: usize>(
+    mixers: &mut [Mixer<N>; M],
+    inputs: &Inputs<N>,
+    contexts: [usize; M],
+    out: &mut [i16; M],
+) {
+    for (mixer, context) in mixers.iter_mut().zip(contexts) {
+        mixer.selected = context.min(mixer.sets.len() - 1);
+    }
+    let sets: [_; M] = std::array::from_fn(|k| &mixers[k].sets[mixers[k].selected]);
+    let dots_q20 = dots_q20(sets, &inputs.x_q8);
+    for ((mixer, out), dot_q20) in mixers.iter_mut().zip(out).zip(dots_q20) {
+        let x_q8 = (dot_q20.wrapping_add(1 << 11) >> 12).clamp(-STRETCH_MAX_Q8, STRETCH_MAX_Q8);
+        mixer.p1_q16 = squash(x_q8);
+        *out = x_q8 as i16;
+    }
+}
+
+/// [`Mixer::update`] of several mixers at once.
+#[inline(always)]
+pub fn update_all<const N: usize, const M: usize>(
+    mixers: &mut [Mixer<N>; M],
+    inputs: &Inputs<N>,
+    bit: bool,
+) {
+    let mut steps = [0; M];
+    for (mixer, step) in mixers.iter_mut().zip(&mut steps) {
+        *step = mixer.step_q20(bit);
+    }
+    learn_all(mixers, &inputs.x_q8, &steps);
+}
+
+#[inline(never)]
+fn dots_q20<const N: usize, const M: usize>(sets: [&WeightSet<N>; M], x: &[i16; N]) -> [i32; M] {
+    sets.map(|set| set.sum_q20(x))
+}
+
+#[inline(never)]
+fn learn_all<const N: usize, const M: usize>(
+    mixers: &mut [Mixer<N>; M],
+    x: &[i16; N],
+    steps: &[i16; M],
+) {
+    for (mixer, &step) in mixers.iter_mut().zip(steps) {
+        mixer.sets[mixer.selected].add(x, step);
     }
 }
 

@@ -21,7 +21,7 @@ mod mixer;
 mod stack;
 
 pub use apm::Apm;
-pub use mixer::{Inputs, LearningRate, Mixer};
+pub use mixer::{Inputs, LearningRate, Mixer, mix_all, update_all};
 pub use stack::{MixerStack, StackParameters};
 
 /// The bound of the logistic domain in Q8: `ln(p / (1 - p))` of the smallest

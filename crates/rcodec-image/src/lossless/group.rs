@@ -28,6 +28,10 @@ pub(crate) const MODE_PHOTO_LARGE: u8 = 4;
 /// Pixels of a picture that every mode may be tried on.
 const SMALL_PIXELS: usize = 100_000;
 
+/// Where so many of a hundred pixels are as those next to them, only graphics
+/// mode can be the smallest.
+const SMOOTH_PERCENT: usize = 60;
+
 /// Upper bound of the memory that models take.
 const TABLE_BYTES: u64 = if photo::TABLE_BYTES > graphics::TABLE_BYTES {
     photo::TABLE_BYTES
@@ -121,10 +125,11 @@ pub(crate) fn encode_group(
             }
         }
     }
-    // On small drawings that nearly vanish, everything is worth a try.
+    // On small smooth drawings that nearly vanish, everything is worth a try.
     if planes.pixels() <= SMALL_PIXELS
         && 16 * best.len() < planes.pixels()
         && !modes.contains(&MODE_PHOTO_LARGE)
+        && choice::repeated_percent(planes) < SMOOTH_PERCENT
         && let Some(payload) = encode_coded(planes, shape, MODE_PHOTO_LARGE, &mut progress)?
         && payload.len() < best.len()
     {

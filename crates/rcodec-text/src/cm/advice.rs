@@ -7,7 +7,7 @@
 //!                                                        └▶ selects weights of two more mixers
 //! ```
 
-use super::apm::{Apm, POINTS};
+use super::apm::Apm;
 use rcodec_core::{Budget, Reservation, Result};
 use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, STRETCH_MAX_Q8, stretch};
 
@@ -19,7 +19,8 @@ pub(crate) const ADVICE_MIXERS: usize = 2;
 const SETS: [usize; ADVICE_MIXERS] = [LEVELS * 8, 4 * 256 + 256];
 /// Steps of a prediction in the logistic domain.
 const LEVELS: usize = 24;
-/// Contexts of the maps.
+/// Points and contexts of the maps.
+const POINTS: usize = 32;
 const MAPS: [usize; 2] = [1 << 10, 1 << 16];
 
 /// What a first mixer trusts the adviser with at first, Q12, for each input;
@@ -36,7 +37,7 @@ const RATE: LearningRate = LearningRate::falling(700, 80, 12);
 /// A language model's part in a [`Model`](super::Model).
 pub(crate) struct Advice<const N: usize> {
     pub(crate) mixers: [Mixer<N>; ADVICE_MIXERS],
-    maps: [Apm; 2],
+    maps: [Apm<POINTS>; 2],
     /// Sums of the weights of bytes: a node's children are `2n` and `2n + 1`.
     tree: Box<[u32; 512]>,
     /// The likeliest byte and 256, and how likely it is: 0 to 3.
@@ -68,7 +69,11 @@ impl<const N: usize> Advice<N> {
 
     /// Gives first mixers some trust in the adviser; the adviser's own begin
     /// like `by_bits`, which has a set for each bit of a byte.
-    pub(crate) fn join(&mut self, mixers: &mut [Mixer<N>], second: &mut [Mixer<16>]) {
+    pub(crate) fn join<'m>(
+        &mut self,
+        mixers: &mut [Mixer<N>],
+        second: impl Iterator<Item = &'m mut Mixer<16>>,
+    ) {
         let first = N - ADVICE_INPUTS;
         for mixer in mixers.iter_mut() {
             change(mixer, |i, weight| match i.checked_sub(first) {

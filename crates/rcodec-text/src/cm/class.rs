@@ -2,15 +2,15 @@
 //! memory. They are part of the format and never change; a better model is a
 //! new class.
 
-use super::Model;
 use super::contexts::{Kind, Tracker};
+use super::direct::DIRECT;
 use super::refining::Refining;
+use super::{HashAll, Model, salted};
 use rcodec_entropy::logistic::LearningRate;
 
 /// Contexts of class 1, the default. The first ones of each class are asked how
 /// much of the past is known ([`RANKED`](super::RANKED)).
 pub(crate) const STANDARD: [Kind; STANDARD_CONTEXTS] = [
-    Kind::Order(1),
     Kind::Order(2),
     Kind::Order(3),
     Kind::Order(4),
@@ -21,13 +21,29 @@ pub(crate) const STANDARD: [Kind; STANDARD_CONTEXTS] = [
     Kind::Above,
     Kind::Shape,
     Kind::Nesting,
-    Kind::Field,
     Kind::LineStart,
-    Kind::Expected,
 ];
 
+/// The hashes of some contexts, each known when the program is compiled, so
+/// that nothing has to be decided when it runs.
+macro_rules! hashes {
+    ($kinds:ident, $($i:literal)*) => {
+        |tracker, end, expected| [$({
+            const KIND: Kind = $kinds[$i];
+            salted(tracker.context(KIND, end, expected), KIND)
+        }),*]
+    };
+}
+
+const HASH_STANDARD: HashAll<STANDARD_CONTEXTS> = hashes!(STANDARD, 0 1 2 3 4 5 6 7 8 9 10);
+
+const HASH_FULL: HashAll<FULL_CONTEXTS> = hashes!(
+    FULL,
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25
+);
+
 /// Number of contexts of class 1.
-pub(crate) const STANDARD_CONTEXTS: usize = 14;
+pub(crate) const STANDARD_CONTEXTS: usize = 11;
 
 /// Contexts of class 2.
 pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
@@ -59,6 +75,10 @@ pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
     Kind::Indirect1,
 ];
 
+/// Those of [`FULL`] that have direct probabilities as well: orders 1 to 3, and
+/// the word.
+pub(crate) const DIRECT_CONTEXTS: [usize; DIRECT] = [0, 1, 2, 5];
+
 /// Number of contexts of class 2.
 pub(crate) const FULL_CONTEXTS: usize = 26;
 
@@ -66,8 +86,8 @@ pub(crate) const FULL_CONTEXTS: usize = 26;
 pub(crate) struct Class<const C: usize, const K: usize, const M: usize> {
     /// Its number in the format.
     pub(crate) number: u8,
-    /// Its contexts.
-    pub(crate) contexts: [Kind; C],
+    /// Hashes its contexts.
+    pub(crate) hash_all: HashAll<C>,
     /// Shortest matches of its match models, in bytes.
     pub(crate) min_matches: [usize; K],
     /// Positions that a match model remembers, at most: a power of two.
@@ -91,24 +111,24 @@ impl<const C: usize, const K: usize, const M: usize> Class<C, K, M> {
     }
 }
 
-/// Class 1: contexts and six more inputs, rounded up to 8.
-pub(crate) type Standard = Model<STANDARD_CONTEXTS, 2, 24, 6, false>;
+/// Class 1: contexts and four more inputs make 15 of 16.
+pub(crate) type Standard = Model<STANDARD_CONTEXTS, 1, 16, 4, 16, false>;
 /// Class 2.
-pub(crate) type Full = Model<FULL_CONTEXTS, 3, 64, 14, true>;
+pub(crate) type Full = Model<FULL_CONTEXTS, 3, 72, 14, 32, true>;
 
 /// Class 1.
-pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS, 2, 6> = Class {
+pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS, 1, 4> = Class {
     number: 1,
-    contexts: STANDARD,
-    min_matches: [5, 12],
-    most_heads_bits: 19,
-    selectors: [S[0], S[1], S[2], S[3], S[4], S[5]],
+    hash_all: HASH_STANDARD,
+    min_matches: [6],
+    most_heads_bits: 20,
+    selectors: [S[0], S[1], S[2], S[3]],
     first_weight_q16: 65536 * 16 / 100,
     first_rate: LearningRate::falling(1200, 120, 12),
     primed_rate_q16: 400,
     refining: Refining {
         rate: LearningRate::falling(600, 50, 12),
-        hashed_bits: 15,
+        hashed_bits: 13,
         is_wide: false,
     },
 };
@@ -116,7 +136,7 @@ pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS, 2, 6> = Class {
 /// Class 2.
 pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS, 3, 14> = Class {
     number: 2,
-    contexts: FULL,
+    hash_all: HASH_FULL,
     min_matches: [5, 8, 16],
     most_heads_bits: 22,
     selectors: S,
@@ -152,9 +172,9 @@ pub(crate) struct Selector(usize);
 const S: [Selector; 14] = [
     Selector(9 * 64),
     Selector(768),
-    Selector(2048),
     Selector(1024),
     Selector(256),
+    Selector(2048),
     Selector(256),
     Selector(512),
     Selector(1024),
@@ -182,9 +202,9 @@ pub(crate) fn select<const M: usize>(k: usize, s: &Situation<'_>) -> usize {
     match k {
         0 => (s.match_class * 8 + s.known) * 8 + bits_known,
         1 => partial | t.above_agrees(partial, bits_known) << 8,
-        2 => byte(1) << 3 | bits_known,
-        3 => t.classes() | (bits_known / 2) << 8,
-        4 => t.place(),
+        2 => t.classes() | (bits_known / 2) << 8,
+        3 => t.place(),
+        4 => byte(1) << 3 | bits_known,
         5 => byte(2),
         6 => s.expected,
         7 => t.word().0 as usize >> 7 & 1023,

@@ -18,6 +18,7 @@ pub(crate) mod advice;
 pub(crate) mod apm;
 pub(crate) mod class;
 pub(crate) mod contexts;
+mod direct;
 pub(crate) mod matching;
 mod refining;
 pub(crate) mod state;
@@ -27,9 +28,10 @@ use crate::prior::Prior;
 use advice::{ADVICE_INPUTS, ADVICE_MIXERS, Advice};
 use class::Class;
 use contexts::{Kind, Tracker};
+use direct::{DIRECT, Direct};
 use matching::{LENGTH_CLASSES, MatchModel};
 use rcodec_core::{Budget, Reservation, Result};
-use rcodec_entropy::logistic::{Inputs, Mixer, stretch};
+use rcodec_entropy::logistic::{Inputs, Mixer, mix_all, stretch, update_all};
 use rcodec_entropy::{AdaptiveBit, BitCoder, BitModel, CountedBit};
 pub(crate) use refining::Refiner;
 use state::STATES;
@@ -48,6 +50,10 @@ pub(crate) type StateMap = [CountedBit<1023>; 512];
 /// half.
 pub(crate) type RunMap = [CountedBit<1023>; 64];
 
+/// The hashes of all contexts of a class, from what is known, the position and
+/// what the longest match foretells.
+pub(crate) type HashAll<const C: usize> = fn(&Tracker, usize, (u32, u32)) -> [u32; C];
+
 /// Something that codes byte after byte.
 pub(crate) trait ByteModel {
     /// Codes the byte that follows `history` (an encoder gives `byte`, a
@@ -63,16 +69,17 @@ pub(crate) trait ByteModel {
 }
 
 /// The model of a class with `C` contexts, `K` match models, `N` inputs of the
-/// first mixers, and `M` of these; if `RUNS`, every context has a second
+/// first mixers, `M` of these, and maps of `P` points; if `RUNS`, every context has a second
 /// input: what came last, and how often.
 pub(crate) struct Model<
     const C: usize,
     const K: usize,
     const N: usize,
     const M: usize,
+    const P: usize,
     const RUNS: bool,
 > {
-    kinds: [Kind; C],
+    hash_all: HashAll<C>,
     tracker: Tracker,
     table: Table,
     prior: Option<Arc<Prior>>,
@@ -86,9 +93,11 @@ pub(crate) struct Model<
     /// [`stretch`] of the middle of each of 4096 steps.
     stretch: Box<[i16; 4096]>,
     order0: Box<[AdaptiveBit<5>; 256]>,
+    /// Only with `RUNS`.
+    direct: Option<Direct>,
     inputs: Inputs<N>,
     mixers: [Mixer<N>; M],
-    refiner: Refiner,
+    refiner: Refiner<P>,
     /// What a language model says, if there is one.
     advice: Option<Box<Advice<N>>>,
     /// Bits of this byte after a leading one.
@@ -98,8 +107,14 @@ pub(crate) struct Model<
     _reservation: Reservation,
 }
 
-impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS: bool>
-    Model<C, K, N, M, RUNS>
+impl<
+    const C: usize,
+    const K: usize,
+    const N: usize,
+    const M: usize,
+    const P: usize,
+    const RUNS: bool,
+> Model<C, K, N, M, P, RUNS>
 {
     /// A model that knows nothing, or what a prior knows.
     pub(crate) fn new(
@@ -111,6 +126,7 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
         let mut model = Self::unprimed(class, table_bits, budget)?;
         if let Some(prior) = prior {
             prior.prime(class, &mut model)?;
+            model.refiner.spread();
             model.prior = Some(Arc::clone(prior));
             model.look_up_contexts(0);
         }
@@ -136,7 +152,7 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
         }
         let mut matches = matches.into_iter();
         let mut model = Model {
-            kinds: class.contexts,
+            hash_all: class.hash_all,
             tracker: Tracker::new(),
             table: Table::new(table_bits, budget)?,
             prior: None,
@@ -148,6 +164,10 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
             matches: std::array::from_fn(|_| matches.next().expect("K of them")),
             stretch: Box::new(std::array::from_fn(|i| stretch(16 * i as u32 + 8) as i16)),
             order0: Box::new([AdaptiveBit::default(); 256]),
+            direct: match RUNS {
+                true => Some(Direct::new(Self::direct_bits(table_bits), budget)?),
+                false => None,
+            },
             inputs: Inputs::new(),
             mixers: std::array::from_fn(|i| {
                 let sets = class.selectors[i].sets();
@@ -167,11 +187,13 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
     pub(crate) fn listen(&mut self, budget: &Budget) -> Result<()> {
         const {
             let of_contexts = if RUNS { 2 * C } else { C };
-            assert!(!RUNS || N >= of_contexts + 2 * K + 2 + ADVICE_INPUTS);
+            assert!(!RUNS || N >= of_contexts + 2 * K + 2 + DIRECT + ADVICE_INPUTS);
             assert!(!RUNS || M + ADVICE_MIXERS <= 16);
         }
         let mut advice = Box::new(Advice::new(budget)?);
-        advice.join(&mut self.mixers, &mut self.refiner.second);
+        let refiner = &mut self.refiner;
+        let second = refiner.second.iter_mut().chain(&mut refiner.more);
+        advice.join(&mut self.mixers, second);
         self.advice = Some(advice);
         Ok(())
     }
@@ -179,7 +201,18 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
     /// The memory of a model, about.
     pub(crate) fn bytes(class: &Class<C, K, M>, table_bits: u32) -> u64 {
         let heads = (K as u64 * 4) << class.heads_bits(table_bits);
-        Self::fixed_bytes(class) + class.refining.bytes() + heads + (LINE_BYTES << table_bits)
+        let direct = if RUNS {
+            Direct::bytes(Self::direct_bits(table_bits))
+        } else {
+            0
+        };
+        let tables = heads + (LINE_BYTES << table_bits) + direct;
+        Self::fixed_bytes(class) + class.refining.bytes(P) + tables
+    }
+
+    /// Size of the table of direct probabilities.
+    fn direct_bits(table_bits: u32) -> u32 {
+        table_bits.clamp(8, 19)
     }
 
     /// Memory that does not depend on the size of the table, but for maps.
@@ -190,13 +223,11 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
 
     /// Computes the hashes of all contexts and fetches their first slots.
     fn look_up_contexts(&mut self, end: usize) {
-        let expected = expected(&self.matches);
-        for (i, hash) in self.hashes.iter_mut().enumerate() {
-            let context = self.tracker.context(self.kinds[i], end, expected);
-            *hash = salted(context, self.kinds[i]);
-        }
+        let touched = self.refiner.prepare(&self.tracker, 0);
+        self.hashes = (self.hash_all)(&self.tracker, end, expected(&self.matches));
         self.touch_lines(1);
         self.claim_slots();
+        std::hint::black_box(touched);
     }
 
     /// The line of a context for a half of the byte. Those of second halves
@@ -221,25 +252,37 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
     #[inline(always)]
     fn claim_slots(&mut self) {
         let check_salt = self.partial.wrapping_mul(0x9e5b) as u16;
+        let check = |hash: u32| (hash as u16).wrapping_add(check_salt) | 1;
+        let partial = self.partial;
+        let prior = self.prior.as_ref().map(|prior| &prior.slots);
+        if let Some(prior) = prior {
+            // Asks the cache for what the prior knows of contexts that are
+            // new; of others, for nothing that is not there.
+            let mut touched = 0;
+            for &hash in &self.hashes {
+                let is_new = !self.table.has(Self::line(hash, partial), check(hash));
+                let (line, _) = prior_place(hash, partial);
+                touched ^= prior.touch(if is_new { line } else { 0 });
+            }
+            std::hint::black_box(touched);
+        }
+        if RUNS && let Some(direct) = &mut self.direct {
+            let of_orders = std::array::from_fn(|i| self.hashes[class::DIRECT_CONTEXTS[i]]);
+            std::hint::black_box(direct.select(of_orders, partial));
+        }
         for i in 0..C {
             let hash = self.hashes[i];
-            let check = (hash as u16).wrapping_add(check_salt) | 1;
-            let line = Self::line(hash, self.partial);
-            let (place, found) = self.table.claim(line, check);
+            let (place, found) = self.table.claim(Self::line(hash, partial), check(hash));
             self.places[i] = place;
-            self.slots[i] = match found {
-                Some(slot) => slot,
-                None => self.prior_slot(hash),
+            self.slots[i] = match (found, prior) {
+                (Some(slot), _) => slot,
+                (None, Some(prior)) => {
+                    let slot = prior.find(prior_place(hash, partial));
+                    slot.unwrap_or_default()
+                }
+                (None, None) => Slot::default(),
             };
         }
-    }
-
-    /// What the prior, if there is one, knows of a context.
-    #[inline(always)]
-    fn prior_slot(&self, hash: u32) -> Slot {
-        let prior = self.prior.as_ref();
-        let found = prior.and_then(|prior| prior.slots.find(prior_place(hash, self.partial)));
-        found.unwrap_or_default()
     }
 
     /// Forgets the content, but not what was learned about predicting: for
@@ -247,6 +290,7 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
     pub(crate) fn forget_content(&mut self) {
         self.tracker = Tracker::new();
         self.table.clear();
+        self.direct.iter_mut().for_each(Direct::clear);
         self.matches.iter_mut().for_each(MatchModel::forget);
         self.partial = 1;
         self.bits_known = 0;
@@ -271,7 +315,8 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
     fn predict(&mut self) -> u32 {
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
-        let touched = self.refiner.select(&self.tracker, partial);
+        self.refiner.select(partial);
+        let touched = self.refiner.prepare(&self.tracker, partial);
         let mut known = 0;
         let x = self.inputs.values_mut();
         for i in 0..C {
@@ -304,6 +349,9 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
         }
         x[rest] = stretch(self.order0[partial as usize & 255].p1_q16()) as i16;
         x[rest + 1] = 256;
+        if RUNS && let Some(direct) = &self.direct {
+            direct.predict(node, &mut x[rest + 2..rest + 2 + DIRECT]);
+        }
         if RUNS && let Some(advice) = &mut self.advice {
             let x = &mut x[N - ADVICE_INPUTS..];
             advice.predict(partial, self.tracker.byte(1), x);
@@ -323,10 +371,10 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
             expected: expected(&self.matches).0 as usize,
             tracker: &self.tracker,
         };
-        for k in 0..M {
-            let set = class::select::<M>(k, &situation);
-            let x_q8 = self.mixers[k].mix(&self.inputs, set);
-            self.refiner.hidden.values_mut()[k] = x_q8 as i16;
+        let sets = std::array::from_fn(|k| class::select::<M>(k, &situation));
+        let hidden = self.refiner.hidden.values_mut().first_chunk_mut();
+        if let Some(hidden) = hidden {
+            mix_all(&mut self.mixers, &self.inputs, sets, hidden);
         }
         if RUNS && let Some(advice) = &mut self.advice {
             let out = &mut self.refiner.hidden.values_mut()[16 - ADVICE_MIXERS..];
@@ -341,9 +389,7 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
         self.refiner.update(bit);
-        for mixer in &mut self.mixers {
-            mixer.update(&self.inputs, bit);
-        }
+        update_all(&mut self.mixers, &self.inputs, bit);
         if RUNS && let Some(advice) = &mut self.advice {
             advice.update(&self.inputs, bit);
         }
@@ -360,6 +406,9 @@ impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS:
             model.update(partial, bits_known, bit);
         }
         self.order0[partial as usize & 255].update(bit);
+        if RUNS && let Some(direct) = &mut self.direct {
+            direct.update(node, bit);
+        }
         self.partial = partial << 1 | u32::from(bit);
         self.bits_known += 1;
         match self.bits_known {
@@ -401,20 +450,26 @@ pub(crate) fn expected(matches: &[MatchModel]) -> (u32, u32) {
 }
 
 /// What a model has learned that does not belong to one content.
-pub(crate) struct Learned<'m, const N: usize> {
+pub(crate) struct Learned<'m, const N: usize, const P: usize> {
     pub(crate) state_maps: &'m mut [StateMap],
     pub(crate) run_maps: &'m mut [RunMap],
     pub(crate) trusts: Vec<&'m mut [CountedBit<1023>; LENGTH_CLASSES]>,
     pub(crate) order0: &'m mut [AdaptiveBit<5>; 256],
     pub(crate) mixers: &'m mut [Mixer<N>],
-    pub(crate) refiner: &'m mut Refiner,
+    pub(crate) refiner: &'m mut Refiner<P>,
 }
 
-impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS: bool>
-    Model<C, K, N, M, RUNS>
+impl<
+    const C: usize,
+    const K: usize,
+    const N: usize,
+    const M: usize,
+    const P: usize,
+    const RUNS: bool,
+> Model<C, K, N, M, P, RUNS>
 {
     /// All that was learned, for a prior to take or to give.
-    pub(crate) fn learned(&mut self) -> Learned<'_, N> {
+    pub(crate) fn learned(&mut self) -> Learned<'_, N, P> {
         let runs = if RUNS { C } else { 0 };
         Learned {
             state_maps: &mut self.state_maps[..],
@@ -436,8 +491,14 @@ pub(crate) fn salted(context: u32, kind: Kind) -> u32 {
     salted ^ salted >> 15
 }
 
-impl<const C: usize, const K: usize, const N: usize, const M: usize, const RUNS: bool> ByteModel
-    for Model<C, K, N, M, RUNS>
+impl<
+    const C: usize,
+    const K: usize,
+    const N: usize,
+    const M: usize,
+    const P: usize,
+    const RUNS: bool,
+> ByteModel for Model<C, K, N, M, P, RUNS>
 {
     fn code<B: BitCoder>(&mut self, coder: &mut B, byte: u8) -> Result<u8> {
         self.partial = 1;

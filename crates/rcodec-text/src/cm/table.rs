@@ -110,6 +110,13 @@ impl Table {
         self.lines[line as usize & self.mask].checks[0]
     }
 
+    /// Whether a context has a slot.
+    #[inline(always)]
+    pub(crate) fn has(&self, line: u32, check: u16) -> bool {
+        let checks = &self.lines[line as usize & self.mask].checks;
+        (checks[0] == check) | (checks[1] == check) | (checks[2] == check)
+    }
+
     /// The slot of a context and its place; `None` if it is new, or was
     /// forgotten: then the least informed slot of the line is given to it.
     #[inline(always)]
@@ -178,6 +185,12 @@ impl PriorTable {
     /// The lines in parts of equal size (`parts` is a power of two).
     pub(crate) fn parts_mut(&mut self, parts: usize) -> std::slice::ChunksExactMut<'_, Line> {
         self.lines.chunks_exact_mut((1 << PRIOR_BITS) / parts)
+    }
+
+    /// Asks the cache for a line, as [`Table::touch`] does.
+    #[inline(always)]
+    pub(crate) fn touch(&self, line: usize) -> u16 {
+        self.lines[line & ((1 << PRIOR_BITS) - 1)].checks[0]
     }
 
     /// What is known of a context.

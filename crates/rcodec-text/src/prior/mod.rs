@@ -36,12 +36,12 @@ pub(crate) const FAMILY: &str = "text";
 
 /// The shipped priors: a block names one by its number, counted from 1.
 pub(crate) const SHIPPED: &[ModelId] = &[
-    // text-prose1-6e40
-    ModelId([0x6e, 0x40, 0x87, 0xbd, 0x9f, 0x8f, 0x97, 0x1e]),
-    // text-code1-eac1
-    ModelId([0xea, 0xc1, 0x54, 0xb3, 0xa5, 0x11, 0xc9, 0xcf]),
-    // text-data1-6fdb
-    ModelId([0x6f, 0xdb, 0x36, 0x76, 0x12, 0x61, 0xec, 0x64]),
+    // text-prose1-64dc
+    ModelId([0x64, 0xdc, 0x7f, 0xa7, 0xed, 0xec, 0x99, 0x9a]),
+    // text-code1-32df
+    ModelId([0x32, 0xdf, 0x1f, 0x0e, 0x71, 0xb3, 0x1f, 0x08]),
+    // text-data1-55a9
+    ModelId([0x55, 0xa9, 0x39, 0x76, 0x62, 0x98, 0x96, 0x7f]),
 ];
 
 /// The number in a block of a prior that the header names.
@@ -179,11 +179,12 @@ impl Prior {
         const K: usize,
         const N: usize,
         const M: usize,
+        const P: usize,
         const RUNS: bool,
     >(
         &self,
         class: &Class<C, K, M>,
-        model: &mut Model<C, K, N, M, RUNS>,
+        model: &mut Model<C, K, N, M, P, RUNS>,
     ) -> Result<()> {
         let weights = self.weights.iter().find(|(n, _)| *n == class.number);
         match weights {

@@ -199,7 +199,7 @@ fn best(mut all: Ranked, count: usize) -> Vec<Entry> {
 }
 
 /// Counts that a prior tells apart; larger ones are those of the next lower.
-const KEPT_COUNTS: [u8; 12] = [0, 1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40];
+const KEPT_COUNTS: [u8; 10] = [0, 1, 2, 3, 4, 6, 9, 14, 22, 40];
 
 /// For each state one of few that stands for it in a prior.
 fn coarse_states() -> Vec<u8> {
@@ -314,7 +314,7 @@ impl ContextReader {
         let bits = PIECE_BYTES.ilog2();
         ContextReader {
             tracker: Tracker::new(),
-            matches: STANDARD_CLASS
+            matches: FULL_CLASS
                 .min_matches
                 .iter()
                 .filter_map(|&min| MatchModel::new(min, bits, &budget).ok())

@@ -3,7 +3,7 @@
 
 use super::numbers::{read_numbers, write_numbers};
 use crate::cm::Learned;
-use crate::cm::apm::{Apm, POINTS};
+use crate::cm::apm::Apm;
 use crate::cm::state::STATES;
 use rcodec_bitstream::Cursor;
 use rcodec_core::Result;
@@ -14,7 +14,7 @@ use rcodec_entropy::{AdaptiveBit, BitModel, CountedBit};
 /// domain.
 const STEP_Q8: i32 = 16;
 /// Bits of a weight below its Q12 that are not kept.
-const WEIGHT_SHIFT: u32 = 5;
+const WEIGHT_SHIFT: u32 = 6;
 /// Maps that are kept: the others have too many contexts.
 const APMS: usize = 2;
 
@@ -52,7 +52,7 @@ impl Numbers for Reader<'_> {
 ///
 /// # Errors
 /// None but for memory.
-pub(super) fn pack<const N: usize>(learned: Learned<'_, N>) -> Result<Vec<u8>> {
+pub(super) fn pack<const N: usize, const P: usize>(learned: Learned<'_, N, P>) -> Result<Vec<u8>> {
     let mut writer = Writer(Vec::new());
     code(learned, 0, &mut writer)?;
     Ok(writer.0)
@@ -64,9 +64,9 @@ pub(super) fn pack<const N: usize>(learned: Learned<'_, N>) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Malformed`](rcodec_core::Error::Malformed) and
 /// [`Error::Truncated`](rcodec_core::Error::Truncated).
-pub(super) fn unpack<const N: usize>(
+pub(super) fn unpack<const N: usize, const P: usize>(
     primed_rate_q16: u32,
-    learned: Learned<'_, N>,
+    learned: Learned<'_, N, P>,
     packed: &[u8],
 ) -> Result<()> {
     let mut reader = Reader(Cursor::new(packed, 0));
@@ -75,8 +75,8 @@ pub(super) fn unpack<const N: usize>(
 }
 
 /// Both directions: the order of the lists.
-fn code<const N: usize, L: Numbers>(
-    learned: Learned<'_, N>,
+fn code<const N: usize, const P: usize, L: Numbers>(
+    learned: Learned<'_, N, P>,
     primed_rate_q16: u32,
     lists: &mut L,
 ) -> Result<()> {
@@ -171,7 +171,7 @@ fn code_mixer<const N: usize, L: Numbers>(
     // A set that never learned has the highest rate.
     let fresh_rate = (0..mixer.sets()).map(|set| mixer.rate_q16(set)).max();
     let fresh_rate_q16 = fresh_rate.unwrap_or(0);
-    let has_learned = |set| mixer.rate_q16(set) + fresh_rate_q16 / 16 < fresh_rate_q16;
+    let has_learned = |set| mixer.rate_q16(set) + fresh_rate_q16 / 8 < fresh_rate_q16;
     let learned = (0..mixer.sets()).map(|set| i32::from(has_learned(set)));
     let learned = lists.list(learned.collect())?;
     let sets: Vec<usize> = (0..mixer.sets()).filter(|&set| learned[set] != 0).collect();
@@ -207,7 +207,7 @@ fn code_mixer<const N: usize, L: Numbers>(
 }
 
 /// Contexts that have learned, and their points.
-fn code_apm<L: Numbers>(lists: &mut L, apm: &mut Apm) -> Result<()> {
+fn code_apm<const P: usize, L: Numbers>(lists: &mut L, apm: &mut Apm<P>) -> Result<()> {
     let fresh = apm.fresh();
     // A fresh map has none.
     let contexts = if L::READS { 0 } else { apm.contexts() };
@@ -223,7 +223,7 @@ fn code_apm<L: Numbers>(lists: &mut L, apm: &mut Apm) -> Result<()> {
         steps.push(distance(bit.p1_q16(), guess.p1_q16()));
         counts.push(log_of(bit.count()));
     }
-    let points = POINTS * learned.iter().filter(|&&learned| learned != 0).count();
+    let points = P * learned.iter().filter(|&&learned| learned != 0).count();
     if L::READS {
         steps = vec![0; points];
         counts = vec![0; points];

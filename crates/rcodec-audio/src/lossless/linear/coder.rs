@@ -79,8 +79,6 @@ impl Residuals {
     pub(crate) fn code<C: BitCoder>(&mut self, coder: &mut C, residual: i64) -> Result<i64> {
         let (mean_q16, context) = self.expected();
         let residual = code_value(coder, self.tables, residual, mean_q16, context)?;
-        #[cfg(test)]
-        super::learned::learn::note(residual, mean_q16, context);
         let magnitude_q16 = (residual.unsigned_abs().min(MAX_MAGNITUDE) << 16) as i64;
         self.fast_q16 += (magnitude_q16 - self.fast_q16) >> 2;
         self.medium_q16 += (magnitude_q16 - self.medium_q16) >> 4;

@@ -18,7 +18,6 @@
 
 mod analysis;
 mod coder;
-mod learned;
 mod tables;
 
 use super::channel::Places;
@@ -28,6 +27,7 @@ use coder::{Coefficients, Residuals};
 use rcodec_core::{Error, Result};
 use rcodec_entropy::BitCoder;
 use rcodec_fixed::Work;
+pub(crate) use tables::{CONTEXTS, KNOTS, KNOTS_Q4};
 
 /// The most taps on the channel itself.
 pub(crate) const MAX_OWN: usize = 32;
@@ -67,16 +67,36 @@ struct Predictor {
 }
 
 /// Everything that the pass over a channel needs.
-pub(crate) struct LinearPass<'a, C> {
+pub(crate) struct LinearPass<'a, C, L> {
     pub(crate) coder: &'a mut C,
     pub(crate) places: Places<'a>,
     /// The levels of the channel; a decoder fills them in.
     pub(crate) own: &'a mut Plane,
     pub(crate) reference: Option<&'a Plane>,
     pub(crate) frames: usize,
+    /// Who is told of the residuals.
+    pub(crate) listener: L,
 }
 
-impl<C: BitCoder> Work for LinearPass<'_, C> {
+/// Hears of the residuals that are coded.
+pub(crate) trait Listener {
+    /// A residual, the magnitude that was expected (Q16), and the context.
+    fn residual(&mut self, residual: i64, mean_q16: u64, context: usize);
+}
+
+/// Nobody.
+impl Listener for () {
+    #[inline(always)]
+    fn residual(&mut self, _: i64, _: u64, _: usize) {}
+}
+
+impl Listener for &mut super::learning::Notes {
+    fn residual(&mut self, residual: i64, mean_q16: u64, context: usize) {
+        super::learning::Notes::residual(self, residual, mean_q16, context);
+    }
+}
+
+impl<C: BitCoder, L: Listener> Work for LinearPass<'_, C, L> {
     type Output = Result<()>;
 
     #[inline(always)]
@@ -109,7 +129,19 @@ impl<C: BitCoder> Work for LinearPass<'_, C> {
     }
 }
 
-impl<C: BitCoder> LinearPass<'_, C> {
+impl<'a, C: BitCoder, L: Listener> LinearPass<'a, C, L> {
+    /// The pass with a listener.
+    pub(crate) fn with<M>(self, listener: M) -> LinearPass<'a, C, M> {
+        LinearPass {
+            coder: self.coder,
+            places: self.places,
+            own: self.own,
+            reference: self.reference,
+            frames: self.frames,
+            listener,
+        }
+    }
+
     fn code_predictor(
         &mut self,
         coefficients: &mut Coefficients,
@@ -258,7 +290,9 @@ impl<C: BitCoder> LinearPass<'_, C> {
             }
             let place = self.places.nearest_whole(sum >> shift);
             let residual = self.places.index_of(self.own.get(frame)) - place;
+            let (mean_q16, context) = residuals.expected();
             let residual = residuals.code(self.coder, residual)?;
+            self.listener.residual(residual, mean_q16, context);
             let Some(level) = self.places.level(place.wrapping_add(residual)) else {
                 return Err(Error::malformed(
                     self.coder.position(),

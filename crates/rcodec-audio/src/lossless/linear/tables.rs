@@ -7,7 +7,7 @@
 //! is one symbol of a table that is known before the block is coded: static
 //! tables for an ANS coder.
 
-use super::learned::LEARNED_Q16;
+use crate::lossless::learned::BELOW_Q16;
 use rcodec_entropy::Cdf;
 use std::sync::LazyLock;
 
@@ -93,7 +93,7 @@ impl Tables {
 
     fn new() -> Tables {
         let mut tables = Vec::with_capacity(CONTEXTS * SCALES);
-        for knots in &LEARNED_Q16 {
+        for knots in &BELOW_Q16 {
             for scale in 0..SCALES {
                 // The middle of the step, Q20.
                 let octave = scale / STEPS;
