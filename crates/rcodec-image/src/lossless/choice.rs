@@ -89,7 +89,7 @@ fn first_that_applies(modes: Vec<u8>, planes: &Planes) -> Vec<u8> {
 }
 
 /// How many of a hundred pixels are as the one to the left or above.
-fn repeated_percent(planes: &Planes) -> usize {
+pub(crate) fn repeated_percent(planes: &Planes) -> usize {
     let width = planes.width;
     let step = planes.rows.div_ceil(256).max(1);
     let (mut repeated, mut pixels) = (0usize, 0usize);

@@ -25,6 +25,13 @@ pub(crate) const MODE_GRAPHICS: u8 = 2;
 pub(crate) const MODE_FAST: u8 = 3;
 pub(crate) const MODE_PHOTO_LARGE: u8 = 4;
 
+/// Pixels of a picture that every mode may be tried on.
+const SMALL_PIXELS: usize = 100_000;
+
+/// Where so many of a hundred pixels are as those next to them, only graphics
+/// mode can be the smallest.
+const SMOOTH_PERCENT: usize = 60;
+
 /// Upper bound of the memory that models take.
 const TABLE_BYTES: u64 = if photo::TABLE_BYTES > graphics::TABLE_BYTES {
     photo::TABLE_BYTES
@@ -117,6 +124,16 @@ pub(crate) fn encode_group(
                 best = payload;
             }
         }
+    }
+    // On small smooth drawings that nearly vanish, everything is worth a try.
+    if planes.pixels() <= SMALL_PIXELS
+        && 16 * best.len() < planes.pixels()
+        && !modes.contains(&MODE_PHOTO_LARGE)
+        && choice::repeated_percent(planes) < SMOOTH_PERCENT
+        && let Some(payload) = encode_coded(planes, shape, MODE_PHOTO_LARGE, &mut progress)?
+        && payload.len() < best.len()
+    {
+        best = payload;
     }
     if best.is_empty() || best.len() > stored_bytes(planes) {
         best = encode_stored(planes);
