@@ -110,6 +110,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "rcodec-io",
             "rcodec-entropy",
             "rcodec-fixed",
+            "rcodec-audio",
             "rcodec-image",
             "rcodec-text",
         ],
