@@ -4,6 +4,7 @@
 // The pages number things, and so do these loops.
 #![allow(clippy::needless_range_loop)]
 
+pub mod audio;
 pub mod bytes;
 pub mod coding;
 pub mod container;
@@ -53,7 +54,11 @@ pub fn decode(file: &[u8]) -> Result<Decoded> {
             let content = samples.iter().flat_map(bytes).collect();
             (samples.len() as u64, content)
         }
-        (3, Media::Audio(_)) => return not_covered("audio-lossless"),
+        (3, Media::Audio(shape)) => {
+            let samples = audio::decode(shape, &stream)?;
+            let content = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+            (samples.len() as u64, content)
+        }
         (4, Media::Bytes) => return not_covered("text"),
         (5, _) => return not_covered("image-lossy"),
         (6, _) => return not_covered("audio-lossy"),
