@@ -15,7 +15,7 @@
 //!
 //! A prior is a file as in `rcodec-model`, of the family `text`, without
 //! graphs: `slots` and `weights.N` for each class N are packed tensors, whose
-//! form is that of section 7.4.3 of FORMAT.md.
+//! form is that of section 15 of this crate's FORMAT.md.
 
 mod numbers;
 mod signature;
