@@ -1,6 +1,6 @@
 //! As much of JSON as the manifests of models need.
 
-use crate::{Error, Result};
+use crate::error::{Result, malformed};
 
 /// A value.
 #[derive(Debug, PartialEq)]
@@ -45,11 +45,17 @@ impl Value {
 
 /// Parses a text that is one value.
 pub(crate) fn parse(text: &[u8]) -> Result<Value> {
-    let text = str::from_utf8(text).map_err(|_| Error::from("JSON: not UTF-8"))?;
+    let Ok(text) = str::from_utf8(text) else {
+        return malformed("JSON that is not UTF-8");
+    };
     let mut parser = Parser { rest: text };
     let value = parser.value(0)?;
     parser.spaces();
-    if parser.rest.is_empty() { Ok(value) } else { Err("JSON: text behind the value".into()) }
+    if parser.rest.is_empty() {
+        Ok(value)
+    } else {
+        malformed("text behind JSON")
+    }
 }
 
 /// Values within values, at most.
@@ -73,18 +79,24 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, mark: char) -> Result<()> {
-        if self.mark(mark) { Ok(()) } else { Err("JSON: malformed".into()) }
+        if self.mark(mark) {
+            Ok(())
+        } else {
+            malformed("JSON")
+        }
     }
 
     fn next(&mut self) -> Result<char> {
-        let c = self.rest.chars().next().ok_or(Error::from("JSON: cut"))?;
+        let Some(c) = self.rest.chars().next() else {
+            return malformed("JSON that is cut");
+        };
         self.rest = &self.rest[c.len_utf8()..];
         Ok(c)
     }
 
     fn value(&mut self, depth: u32) -> Result<Value> {
         if depth > DEPTH {
-            return Err("JSON: too deep".into());
+            return malformed("JSON that is too deep");
         }
         if self.mark('{') {
             let mut members = Vec::new();
@@ -115,7 +127,7 @@ impl Parser<'_> {
         let length = self.rest.find([',', '}', ']', ' ', '\t', '\n', '\r']);
         let (word, rest) = self.rest.split_at(length.unwrap_or(self.rest.len()));
         if word.is_empty() {
-            return Err("JSON: malformed".into());
+            return malformed("JSON");
         }
         self.rest = rest;
         Ok(word.parse().map_or(Value::Other, Value::Number))
@@ -138,8 +150,10 @@ impl Parser<'_> {
                     'u' => {
                         let mut code = 0;
                         for _ in 0..4 {
-                            let digit = self.next()?.to_digit(16);
-                            code = 16 * code + digit.ok_or(Error::from("JSON: an escape"))?;
+                            let Some(digit) = self.next()?.to_digit(16) else {
+                                return malformed("an escape in JSON");
+                            };
+                            code = 16 * code + digit;
                         }
                         char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
                     }
@@ -159,9 +173,20 @@ mod tests {
     fn parses() {
         let value = parse(br#" {"a": [1, -2, 0.5], "b": {"c": "x\u0041\n"}, "d": null} "#);
         let value = value.unwrap();
-        let [one, two, half] = value.get("a").unwrap().items() else { panic!() };
-        assert_eq!((one.number(), two.number(), half), (Some(1), Some(-2), &Value::Other));
-        assert_eq!(value.get("b").and_then(|b| b.get("c")).and_then(Value::text), Some("xA\n"));
+        let [one, two, half] = value.get("a").unwrap().items() else {
+            panic!()
+        };
+        assert_eq!(
+            (one.number(), two.number(), half),
+            (Some(1), Some(-2), &Value::Other)
+        );
+        assert_eq!(
+            value
+                .get("b")
+                .and_then(|b| b.get("c"))
+                .and_then(Value::text),
+            Some("xA\n")
+        );
         assert!(parse(b"{} {}").is_err());
         assert!(parse(b"[1").is_err());
     }

@@ -5,10 +5,14 @@ pub mod bytes;
 pub mod coding;
 pub mod container;
 pub mod error;
+mod json;
+pub mod model_file;
+pub mod text;
 pub mod zstandard;
 
 use container::{Media, Stream};
 use error::{Error, Result};
+use model_file::Models;
 
 /// A file's samples.
 #[derive(Clone, Debug)]
@@ -24,8 +28,13 @@ pub struct Decoded {
     pub hash: u64,
 }
 
-/// Decodes a whole file.
+/// Decodes a whole file; models are those of the suite.
 pub fn decode(file: &[u8]) -> Result<Decoded> {
+    decode_with(file, &Models::default())
+}
+
+/// Decodes a whole file with the models of a folder.
+pub fn decode_with(file: &[u8], models: &Models) -> Result<Decoded> {
     let stream = container::read(file)?;
     let no_parameters = || match stream.parameters.is_empty() && stream.models.is_empty() {
         true => Ok(()),
@@ -44,7 +53,12 @@ pub fn decode(file: &[u8]) -> Result<Decoded> {
         }
         (2, Media::Image(_)) => return not_covered("image-lossless"),
         (3, Media::Audio(_)) => return not_covered("audio-lossless"),
-        (4, Media::Bytes) => return not_covered("text"),
+        (4, Media::Bytes) => {
+            if !stream.parameters.is_empty() {
+                return error::malformed("parameters that the codec does not have");
+            }
+            bytes_of(&stream, |block| text::block(block, &stream.models, models))?
+        }
         (5, _) => return not_covered("image-lossy"),
         (6, _) => return not_covered("audio-lossy"),
         (codec, _) => return not_covered(&format!("codec {codec}")),

@@ -8,23 +8,16 @@ mod noted;
 mod prior;
 mod slots;
 
-use crate::coding::RangeDecoder;
-use crate::model_file::{Models, id_of_hex};
-use crate::{Error, Result, varint};
+use crate::bytes::Bytes;
+use crate::coding::{Coder, RangeDecoder, Rate};
+use crate::error::{Result, malformed, not_covered};
+use crate::model_file::{Id, Models};
 use model::Model;
 use noted::Context;
 use prior::Prior;
 
-/// A rate of learning that falls from `first` to `last` (Q16) with a shift.
-#[derive(Clone, Copy)]
-pub(crate) struct Falling {
-    pub(crate) first: u32,
-    pub(crate) last: u32,
-    pub(crate) shift: u32,
-}
-
 /// What sets one class apart from another (sections 8 to 10 and 13).
-pub(crate) struct Class {
+struct Class {
     /// The contexts, in the order of their numbers.
     contexts: &'static [Context],
     /// Whether there are inputs of runs and of direct probabilities.
@@ -39,13 +32,13 @@ pub(crate) struct Class {
     /// First layer: the first mixers of the list, their weights (Q16), rates.
     mixers: usize,
     weight: i32,
-    rate: Falling,
+    rate: Rate,
     /// Second layer: the first mixers of its list, and their weights (Q16).
     second_mixers: usize,
     second_weight: i32,
-    second_rate: Falling,
+    second_rate: Rate,
     /// Rates (Q16) of sets that a prior brings, in the first and second layer.
-    prior_rates: [u32; 2],
+    prior_rates: [i32; 2],
     /// The shortest match of each match model.
     shortest: &'static [usize],
     /// Positions of a match model, at most, as a power of two.
@@ -69,7 +62,7 @@ pub(crate) struct Class {
 
 /// What selects the row of a map of the last stage.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum MapKind {
+enum MapKind {
     Match,
     Order1,
     Order2,
@@ -100,10 +93,18 @@ const CLASS_1: Class = Class {
     direct_at: 0,
     mixers: 4,
     weight: 10485,
-    rate: Falling { first: 1200, last: 120, shift: 12 },
+    rate: Rate {
+        first: 1200,
+        last: 120,
+        shift: 12,
+    },
     second_mixers: 2,
     second_weight: 16384,
-    second_rate: Falling { first: 600, last: 50, shift: 12 },
+    second_rate: Rate {
+        first: 600,
+        last: 50,
+        shift: 12,
+    },
     prior_rates: [400, 200],
     shortest: &[6],
     most_positions_log2: 20,
@@ -111,7 +112,11 @@ const CLASS_1: Class = Class {
     step: 376,
     middle: 2820,
     hashed_rows: 1 << 13,
-    maps: &[(MapKind::Match, 1), (MapKind::Order1, 2), (MapKind::Order3, 3)],
+    maps: &[
+        (MapKind::Match, 1),
+        (MapKind::Order1, 2),
+        (MapKind::Order3, 3),
+    ],
     last_mixer: false,
     most_lines_log2: 18,
     weights: "weights.1",
@@ -155,10 +160,18 @@ const CLASS_2: Class = Class {
     direct_at: 60,
     mixers: 14,
     weight: 5242,
-    rate: Falling { first: 1100, last: 80, shift: 12 },
+    rate: Rate {
+        first: 1100,
+        last: 80,
+        shift: 12,
+    },
     second_mixers: 4,
     second_weight: 4681,
-    second_rate: Falling { first: 600, last: 50, shift: 12 },
+    second_rate: Rate {
+        first: 600,
+        last: 50,
+        shift: 12,
+    },
     prior_rates: [400, 200],
     shortest: &[5, 8, 16],
     most_positions_log2: 22,
@@ -179,66 +192,56 @@ const CLASS_2: Class = Class {
 };
 
 /// The released priors: their ids, number 1 first.
-const PRIORS: [&str; 3] = ["64dc7fa7edec999a", "32df1f0e71b31f08", "55a939766298967f"];
+const PRIORS: [u64; 3] = [
+    0x64dc_7fa7_edec_999a,
+    0x32df_1f0e_71b3_1f08,
+    0x55a9_3976_6298_967f,
+];
 
 /// Bytes of a block, at most.
 const MOST: u64 = 1 << 26;
 
-/// Decodes the payload of one data block. `named` are the models that the
+/// Decodes the payload of one data block [2]. `named` are the models that the
 /// stream's header names.
-pub(crate) fn decode(payload: &[u8], named: &[[u8; 8]], models: &Models) -> Result<Vec<u8>> {
-    let (&first, mut rest) = payload.split_first().ok_or(Error::from("text: an empty payload"))?;
+pub fn block(payload: &[u8], named: &[Id], models: &Models) -> Result<Vec<u8>> {
     if named.len() > 2 {
-        return Err("text: more than two models".into());
+        return malformed("text: more than two models");
     }
+    let mut bytes = Bytes(payload);
+    let first = bytes.u8()?;
     let (number, sized, prior) = (first & 7, first & 8 != 0, first >> 4);
     let class = match number {
-        0 if first == 0 => return Ok(rest.to_vec()),
+        0 if first == 0 => return Ok(bytes.rest().to_vec()),
         1 => &CLASS_1,
         2 => &CLASS_2,
-        3 | 4 => return Err("text: language models are not covered".into()),
-        _ => return Err("text: unknown class".into()),
+        3 | 4 => return not_covered("text with a language model"),
+        _ => return malformed("text: an unknown class"),
     };
-    let length = varint(&mut rest)?;
-    if !(1..=MOST).contains(&length) {
-        return Err("text: length of the content".into());
-    }
-    let lines_log2 = if sized {
-        let (&size, behind) = rest.split_first().ok_or(Error::from("text: cut"))?;
-        rest = behind;
-        let size = u32::from(size);
-        if !(8..=24).contains(&size) || size == usual_lines_log2(class, length) {
-            return Err("text: size of the table".into());
+    let length = bytes.varint_within(1, MOST)?;
+    let usual = (length.next_power_of_two().ilog2() + 2).clamp(8, class.most_lines_log2);
+    let mut lines_log2 = usual;
+    if sized {
+        lines_log2 = u32::from(bytes.u8()?);
+        if !(8..=24).contains(&lines_log2) || lines_log2 == usual {
+            return malformed("text: the size of the table");
         }
-        size
-    } else {
-        usual_lines_log2(class, length)
+    }
+    let prior = match (usize::from(prior), named) {
+        (0, _) => None,
+        (15, [first, ..]) => Some(*first),
+        (n, _) if n <= PRIORS.len() => Some(PRIORS[n - 1].to_be_bytes()),
+        _ => return malformed("text: an unknown prior"),
     };
-    let prior = match prior {
-        0 => None,
-        15 => Some(*named.first().ok_or(Error::from("text: no prior is named"))?),
-        n => Some(id_of_hex(
-            PRIORS.get(usize::from(n) - 1).ok_or(Error::from("text: unknown prior"))?,
-        )),
-    };
-    let prior = prior.map(|id| Prior::read(&models.find(id)?)).transpose()?;
 
     let mut model = Model::new(class, lines_log2);
-    if let Some(prior) = prior {
-        model.begin_with(prior)?;
+    if let Some(id) = prior {
+        model.begin_with(Prior::read(&models.find(id)?)?)?;
     }
-    let mut coder = RangeDecoder::new(rest)?;
-    for _ in 0..length {
-        for _ in 0..8 {
-            let p1 = model.predict();
-            let bit = coder.bit(p1)?;
-            model.learn(bit);
-        }
+    let mut coder = RangeDecoder::new(bytes.rest())?;
+    for _ in 0..8 * length {
+        let bit = coder.bit(model.predict())?;
+        model.learn(bit);
     }
     coder.finish()?;
     Ok(model.into_content())
-}
-
-fn usual_lines_log2(class: &Class, length: u64) -> u32 {
-    (length.next_power_of_two().ilog2() + 2).clamp(8, class.most_lines_log2)
 }

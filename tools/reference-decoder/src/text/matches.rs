@@ -28,7 +28,9 @@ impl MatchModel {
             position: 0,
             expected: None,
             class: 0,
-            trust: (0..32).map(|class| CountedBit::new(65536 - 16384 / (class + 1), 4)).collect(),
+            trust: (0..32)
+                .map(|class| CountedBit::with_p1(65536 - 16384 / (class + 1), 4))
+                .collect(),
         }
     }
 
@@ -46,7 +48,9 @@ impl MatchModel {
             self.class = 0;
             return;
         }
-        let v = x[end - self.shortest..].iter().fold(0, |v, &b| v << 8 | u128::from(b));
+        let v = x[end - self.shortest..]
+            .iter()
+            .fold(0, |v, &b| v << 8 | u128::from(b));
         let m = (v as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ ((v >> 64) as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         let i = (m.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> (64 - self.heads_log2)) as usize;
@@ -87,7 +91,7 @@ impl MatchModel {
 
     pub(super) fn learn(&mut self, foretold: Option<bool>, bit: bool) {
         let Some(foretold) = foretold else { return };
-        self.trust[self.class as usize].update(bit == foretold, LIMIT);
+        self.trust[self.class as usize].learn(bit == foretold, LIMIT);
         if bit != foretold {
             self.length = 0;
             self.class = 0;

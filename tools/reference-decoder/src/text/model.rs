@@ -7,8 +7,8 @@ use super::noted::{Noted, slot_of};
 use super::prior::{Prior, PriorSlots};
 use super::slots::{Slot, Table};
 use super::{Class, MapKind};
-use crate::Result;
-use crate::coding::{AdaptiveBit, CountedBit, Mixer, squash, stretch};
+use crate::coding::{AdaptiveBit, CountedBit, Mixer, Rate, squash, stretch};
+use crate::error::Result;
 
 /// Limits of the counters of histories and runs, and of cells and maps.
 const SLOT_LIMIT: u32 = 1023;
@@ -16,12 +16,16 @@ const DIRECT_LIMIT: u32 = 255;
 const MAP_LIMIT: u32 = 255;
 
 /// Sets of the mixers of the first layer.
-const SETS: [usize; 14] =
-    [576, 768, 1024, 256, 2048, 256, 512, 1024, 2048, 1024, 2048, 2048, 1024, 8];
+const SETS: [usize; 14] = [
+    576, 768, 1024, 256, 2048, 256, 512, 1024, 2048, 1024, 2048, 2048, 1024, 8,
+];
 /// Sets of the mixers a, b, c, d of the second.
 const SECOND_SETS: [usize; 4] = [256, 576, 2048, 2048];
 /// Inputs of the second layer.
 const SECOND_INPUTS: usize = 16;
+
+/// The rate of the bits that know nothing but those of their byte.
+pub(super) const ORDER0_RATE: u32 = 5;
 
 /// Contexts that have direct probabilities, by their place in the list.
 const DIRECT: [usize; 4] = [0, 1, 2, 5];
@@ -66,31 +70,8 @@ struct Used {
     /// The bits that runs and match models foretold.
     runs: Vec<Option<bool>>,
     matches: Vec<Option<bool>>,
-    inputs: Vec<i32>,
-    first: Vec<Mixed>,
-    second_inputs: Vec<i32>,
-    second: Vec<Mixed>,
-    last_inputs: Vec<i32>,
-    last: Mixed,
     /// Of each map, the first of the two points.
     points: Vec<usize>,
-}
-
-/// What a mixer said with which set.
-#[derive(Clone, Copy, Default)]
-struct Mixed {
-    set: usize,
-    y: i32,
-}
-
-impl Mixed {
-    fn new(mixer: &Mixer, inputs: &[i32], set: usize) -> Mixed {
-        Mixed { set, y: mixer.mix(inputs, set) }
-    }
-
-    fn learn(self, mixer: &mut Mixer, inputs: &[i32], bit: bool) {
-        mixer.learn(inputs, self.set, squash(self.y), bit);
-    }
 }
 
 /// A map of the last stage.
@@ -105,9 +86,14 @@ impl Map {
     fn new(class: &Class, rows: usize) -> Map {
         let (step, middle) = (class.step, class.middle);
         let row = (0..class.points as i32)
-            .map(|j| CountedBit::new(squash(j * step - middle), 6.min(MAP_LIMIT)));
+            .map(|j| CountedBit::with_p1(squash(j * step - middle), 6.min(MAP_LIMIT)));
         let row: Vec<CountedBit> = row.collect();
-        Map { per_row: class.points, step, middle, points: row.repeat(rows) }
+        Map {
+            per_row: class.points,
+            step,
+            middle,
+            points: row.repeat(rows),
+        }
     }
 
     /// What it makes of `x`, and the first of the two points that say so.
@@ -116,14 +102,14 @@ impl Map {
         let (j, f) = (y / self.step, (y % self.step) as u32);
         let point = row * self.per_row + j as usize;
         let step = self.step as u32;
-        let [low, high] = [point, point + 1].map(|i| self.points[i].p_q22());
+        let [low, high] = [point, point + 1].map(|i| self.points[i].p_q22);
         let q = (low * (step - f) + high * f) / step;
         ((q >> 6).max(1), point)
     }
 
     fn learn(&mut self, point: usize, bit: bool) {
-        self.points[point].update(bit, MAP_LIMIT);
-        self.points[point + 1].update(bit, MAP_LIMIT);
+        self.points[point].learn(bit, MAP_LIMIT);
+        self.points[point + 1].learn(bit, MAP_LIMIT);
     }
 }
 
@@ -131,14 +117,15 @@ impl Model {
     pub(super) fn new(class: &'static Class, lines_log2: u32) -> Model {
         let histories = Histories::new();
         let contexts = class.contexts.len();
-        let map: Vec<CountedBit> =
-            (0..histories.len()).map(|s| CountedBit::new(histories.guess(s as u8), 0)).collect();
+        let map: Vec<CountedBit> = (0..histories.len())
+            .map(|s| CountedBit::with_p1(histories.guess(s as u8), 0))
+            .collect();
         let heads_log2 = (lines_log2 + 1).clamp(10, class.most_positions_log2);
         let with = |n| if class.runs_and_direct { n } else { 0 };
-        let mixers = |inputs, weight, rate: super::Falling, sets: &[usize]| {
+        let mixers = |inputs, weight, rate, sets: &[usize]| -> Vec<Mixer> {
             sets.iter()
-                .map(|&sets| Mixer::new(inputs, sets, weight, rate.first, rate.last, rate.shift))
-                .collect::<Vec<_>>()
+                .map(|&sets| Mixer::new(inputs, sets, weight, rate))
+                .collect()
         };
         let rows = |kind| match kind {
             MapKind::Match => 1024,
@@ -156,20 +143,33 @@ impl Model {
             at: vec![(0, 0); contexts],
             prior: None,
             states: vec![[map.clone(), map]; contexts],
-            runs: vec![vec![CountedBit::new(32768, 0); 64]; with(contexts)],
-            matches: class.shortest.iter().map(|&n| MatchModel::new(n, heads_log2)).collect(),
-            order0: vec![AdaptiveBit::new(32768); 256],
-            direct: vec![[CountedBit::new(32768, 0); 16]; with(1 << lines_log2.clamp(8, 19))],
+            runs: vec![vec![CountedBit::with_p1(32768, 0); 64]; with(contexts)],
+            matches: class
+                .shortest
+                .iter()
+                .map(|&n| MatchModel::new(n, heads_log2))
+                .collect(),
+            order0: vec![AdaptiveBit::new(ORDER0_RATE); 256],
+            direct: vec![[CountedBit::with_p1(32768, 0); 16]; with(1 << lines_log2.clamp(8, 19))],
             direct_lines: [0; 4],
-            first: mixers(class.inputs, class.weight, class.rate, &SETS[..class.mixers]),
+            first: mixers(
+                class.inputs,
+                class.weight,
+                class.rate,
+                &SETS[..class.mixers],
+            ),
             second: mixers(
                 SECOND_INPUTS,
                 class.second_weight,
                 class.second_rate,
                 &SECOND_SETS[..class.second_mixers],
             ),
-            maps: class.maps.iter().map(|&(kind, _)| Map::new(class, rows(kind))).collect(),
-            last: Mixer::new(8, 256, 10922, 40, 40, 1),
+            maps: class
+                .maps
+                .iter()
+                .map(|&(kind, _)| Map::new(class, rows(kind)))
+                .collect(),
+            last: Mixer::new(8, 256, 10922, Rate::falling(40, 40, 1)),
             used: Used::default(),
             histories,
         };
@@ -182,9 +182,9 @@ impl Model {
     pub(super) fn begin_with(&mut self, mut prior: Prior) -> Result<()> {
         prior.give_weights(self)?;
         if let [_, b, c, d] = &mut self.second[..] {
-            let (weights, rate) = b.set(SECOND_SETS[1] - 1);
-            for (mixer, sets) in [(c, SECOND_SETS[2]), (d, SECOND_SETS[3])] {
-                (0..sets).for_each(|set| mixer.give(set, &weights, rate));
+            let (weights, rate) = b.learned(b.sets() - 1);
+            for mixer in [c, d] {
+                (0..mixer.sets()).for_each(|set| mixer.give(set, &weights, rate));
             }
         }
         self.prior = Some(prior.into_slots());
@@ -198,7 +198,11 @@ impl Model {
 
     /// `expected` and `expected_class` of section 6.
     fn expected(&self) -> (u32, u32) {
-        let last = self.matches.iter().rev().find_map(|m| m.expected.map(|e| (e, m.class)));
+        let last = self
+            .matches
+            .iter()
+            .rev()
+            .find_map(|m| m.expected.map(|e| (e, m.class)));
         last.unwrap_or((0, 0))
     }
 
@@ -219,7 +223,8 @@ impl Model {
         }
         for (i, &h) in self.hashes.iter().enumerate() {
             let (at, slot) =
-                self.table.look_up(h, self.partial, &self.histories, self.prior.as_ref());
+                self.table
+                    .look_up(h, self.partial, &self.histories, self.prior.as_ref());
             self.at[i] = at;
             self.slots[i] = slot;
         }
@@ -229,7 +234,11 @@ impl Model {
         for (slot, &at) in self.slots.iter_mut().zip(&self.at) {
             if self.class.runs_and_direct {
                 let half = (self.partial % 16) as u8;
-                slot.run = if slot.half == half { (slot.run + 1).min(7) } else { 1 };
+                slot.run = if slot.half == half {
+                    (slot.run + 1).min(7)
+                } else {
+                    1
+                };
                 slot.half = half;
             }
             self.table.put_back(at, *slot);
@@ -244,7 +253,10 @@ impl Model {
             0..4 => partial,
             _ => (1 << (known - 4)) + partial % (1 << (known - 4)),
         };
-        let mut used = Used { node: node as usize, ..Used::default() };
+        let mut used = Used {
+            node: node as usize,
+            ..Used::default()
+        };
 
         // The inputs.
         let mut x = vec![0; class.inputs];
@@ -279,40 +291,33 @@ impl Model {
                 x[class.direct_at + i] = stretch(self.direct[line][used.node].p1());
             }
         }
-        used.inputs = x;
 
         // The layers of mixers.
         let seen = |slot: &&Slot| slot.nodes[used.node] != 0;
         let seen = self.slots[..5].iter().filter(seen).count();
         let matched = match_class.div_ceil(4) as usize;
         let sets = self.sets(matched, seen);
-        for (mixer, &set) in self.first.iter().zip(&sets) {
-            used.first.push(Mixed::new(mixer, &used.inputs, set));
-        }
-        used.second_inputs = used.first.iter().map(|mixed| mixed.y).collect();
-        used.second_inputs.resize(SECOND_INPUTS, 0);
+        let mix = |(mixer, &set): (&mut Mixer, &usize)| mixer.mix(&x, set);
+        let said: Vec<i32> = self.first.iter_mut().zip(&sets).map(mix).collect();
         let sets = self.second_sets(matched, seen);
-        for (mixer, &set) in self.second.iter().zip(&sets) {
-            used.second.push(Mixed::new(mixer, &used.second_inputs, set));
-        }
-        let sum: i32 = used.second.iter().map(|mixed| mixed.y).sum();
+        let mix = |(mixer, &set): (&mut Mixer, &usize)| mixer.mix(&said, set);
+        let sum: i32 = self.second.iter_mut().zip(&sets).map(mix).sum();
         let x = sum >> class.second_mixers.ilog2();
 
         // The last stage.
         let p = squash(x);
         let mut mean = 2 * p;
-        used.last_inputs.push(stretch(p));
+        let mut results = vec![stretch(p)];
         for (map, &(kind, share)) in self.maps.iter().zip(class.maps) {
             let (result, point) = map.refine(x, self.row(kind, matched));
             mean += share * result;
-            used.last_inputs.push(stretch(result));
+            results.push(stretch(result));
             used.points.push(point);
         }
         mean = (mean + 4) >> 3;
         if class.last_mixer {
-            used.last_inputs.resize(8, 0);
-            used.last = Mixed::new(&self.last, &used.last_inputs, partial as usize);
-            mean = (squash(used.last.y) + mean) >> 1;
+            let says = self.last.mix(&results, partial as usize);
+            mean = (squash(says) + mean) >> 1;
         }
         self.used = used;
         mean
@@ -372,14 +377,11 @@ impl Model {
     /// Learns the bit that was predicted, and goes on behind it.
     pub(super) fn learn(&mut self, bit: bool) {
         let used = std::mem::take(&mut self.used);
-        for (mixer, mixed) in self.first.iter_mut().zip(&used.first) {
-            mixed.learn(mixer, &used.inputs, bit);
-        }
-        for (mixer, mixed) in self.second.iter_mut().zip(&used.second) {
-            mixed.learn(mixer, &used.second_inputs, bit);
+        for mixer in self.first.iter_mut().chain(&mut self.second) {
+            mixer.learn(bit);
         }
         if self.class.last_mixer {
-            used.last.learn(&mut self.last, &used.last_inputs, bit);
+            self.last.learn(bit);
         }
         for (map, &point) in self.maps.iter_mut().zip(&used.points) {
             map.learn(point, bit);
@@ -387,22 +389,22 @@ impl Model {
         for (i, slot) in self.slots.iter_mut().enumerate() {
             let state = slot.nodes[used.node];
             let map = &mut self.states[i][usize::from(slot.origin)];
-            map[usize::from(state)].update(bit, SLOT_LIMIT);
+            map[usize::from(state)].learn(bit, SLOT_LIMIT);
             slot.nodes[used.node] = self.histories.next(state, bit);
         }
         for (i, runs) in self.runs.iter_mut().enumerate() {
             if let Some(foretold) = used.runs[i] {
                 let place = run_place(self.slots[i], self.known);
-                runs[place].update(bit == foretold, SLOT_LIMIT);
+                runs[place].learn(bit == foretold, SLOT_LIMIT);
             }
         }
         for (model, &foretold) in self.matches.iter_mut().zip(&used.matches) {
             model.learn(foretold, bit);
         }
-        self.order0[self.partial as usize].update(bit, 5);
+        self.order0[self.partial as usize].learn(bit);
         if self.class.runs_and_direct {
             for line in self.direct_lines {
-                self.direct[line][used.node].update(bit, DIRECT_LIMIT);
+                self.direct[line][used.node].learn(bit, DIRECT_LIMIT);
             }
         }
 
@@ -444,10 +446,10 @@ fn run_place(slot: Slot, known: u32) -> usize {
 /// A probability and a count as a counter of histories, runs, trust.
 pub(super) fn slot_counter(p1: u32, count: u32) -> CountedBit {
     debug_assert_eq!(SLOT_LIMIT, matches::LIMIT);
-    CountedBit::new(p1, count.min(SLOT_LIMIT))
+    CountedBit::with_p1(p1, count.min(SLOT_LIMIT))
 }
 
 /// The same as a counter of a map.
 pub(super) fn map_counter(p1: u32, count: u32) -> CountedBit {
-    CountedBit::new(p1, count.min(MAP_LIMIT))
+    CountedBit::with_p1(p1, count.min(MAP_LIMIT))
 }

@@ -94,12 +94,18 @@ impl Noted {
 
     /// `c1`, `c2` ...: the `n`-th last byte, 0 before the first.
     pub(super) fn c(&self, n: usize) -> u8 {
-        if n <= self.content.len() { self.content[self.content.len() - n] } else { 0 }
+        if n <= self.content.len() {
+            self.content[self.content.len() - n]
+        } else {
+            0
+        }
     }
 
     /// The last `n` bytes as a number, the last one lowest.
     fn last_long(&self, n: usize) -> u64 {
-        (1..=n).rev().fold(0, |number, i| number << 8 | u64::from(self.c(i)))
+        (1..=n)
+            .rev()
+            .fold(0, |number, i| number << 8 | u64::from(self.c(i)))
     }
 
     /// The same of up to four bytes.
@@ -179,7 +185,11 @@ impl Noted {
 
         self.column = end - self.line;
         let above = self.line_above + self.column;
-        self.above = if above < self.line { self.content[above] } else { 0 };
+        self.above = if above < self.line {
+            self.content[above]
+        } else {
+            0
+        };
     }
 
     pub(super) fn place(&self) -> usize {
@@ -193,7 +203,11 @@ impl Noted {
     /// `above_agrees` when `known` bits of a byte are known, those of `partial`.
     pub(super) fn above_agrees(&self, partial: usize, known: u32) -> usize {
         let a = usize::from(self.above) + 256;
-        if a >> (8 - known) != partial { 0 } else { 1 + (a >> (7 - known) & 1) }
+        if a >> (8 - known) != partial {
+            0
+        } else {
+            1 + (a >> (7 - known) & 1)
+        }
     }
 }
 
@@ -234,9 +248,10 @@ impl Context {
             Context::Word => (10, hash2(n.word, c1, 0x11)),
             Context::WordPair => (11, hash2(n.word, n.before, 0x12)),
             Context::WordSkip => (12, hash2(n.word, n.before2.rotate_left(7), 0x13)),
-            Context::WordTriple => {
-                (13, hash2(n.word, n.before.wrapping_mul(3) ^ n.before2, 0x14))
-            }
+            Context::WordTriple => (
+                13,
+                hash2(n.word, n.before.wrapping_mul(3) ^ n.before2, 0x14),
+            ),
             Context::Sparse23 => (14, hash2(n.last(3) >> 8, 0, 0x15)),
             Context::Sparse234 => (15, hash2(n.last(4) >> 8, 0, 0x16)),
             Context::Indirect => {
@@ -246,9 +261,10 @@ impl Context {
             Context::Above => (17, hash2(above, column, 0x1A)),
             Context::AboveLast => (18, hash2(above, n.last(2), 0x1B)),
             Context::Masked => (19, hash2(n.last(4) & 0x00F0_F0FF, n.word, 0x1C)),
-            Context::Field => {
-                (20, hash2((n.field.min(255) << 16) + n.last(2), n.first_word, 0x1D))
-            }
+            Context::Field => (
+                20,
+                hash2((n.field.min(255) << 16) + n.last(2), n.first_word, 0x1D),
+            ),
             Context::Nesting => {
                 let (open, name) = n.nesting.last().copied().unwrap_or((0, 0));
                 let inside = u32::from(open) + 256 * u32::from(n.quoted);
@@ -256,19 +272,20 @@ impl Context {
             }
             Context::Shape => (22, hash2(n.shape, 0, 0x1F)),
             Context::LineStart => (23, hash2(n.first_word, n.word ^ c1, 0x21)),
-            Context::Indirect1 => {
-                (24, hash2(u32::from(n.followed1[usize::from(n.c(1))]), c1, 0x19))
-            }
-            Context::ShapeWord => {
-                (25, hash2(n.shape % 65536, n.before ^ n.word.rotate_left(9), 0x20))
-            }
-            Context::WordBefore => {
-                (26, hash2(n.before, c1 + 256 * n.word_length.min(3), 0x24))
-            }
+            Context::Indirect1 => (
+                24,
+                hash2(u32::from(n.followed1[usize::from(n.c(1))]), c1, 0x19),
+            ),
+            Context::ShapeWord => (
+                25,
+                hash2(n.shape % 65536, n.before ^ n.word.rotate_left(9), 0x20),
+            ),
+            Context::WordBefore => (26, hash2(n.before, c1 + 256 * n.word_length.min(3), 0x24)),
             Context::LineColumn => (27, hash2(n.first_word ^ n.field, column, 0x25)),
-            Context::Expected => {
-                (28, hash2(expected + (expected_class.min(15) << 16), c1, 0x22))
-            }
+            Context::Expected => (
+                28,
+                hash2(expected + (expected_class.min(15) << 16), c1, 0x22),
+            ),
         };
         let s = value.wrapping_add(number).wrapping_mul(0x9E37_79B1);
         s ^ s >> 15

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use super::histories::Histories;
-use super::model::{Model, map_counter, slot_counter};
+use super::model::{Model, ORDER0_RATE, map_counter, slot_counter};
 use super::slots::Slot;
-use crate::coding::{AdaptiveBit, AnsDecoder, Cdf, Mixer, squash, stretch};
+use crate::bytes::Bytes;
+use crate::coding::{AdaptiveBit, AnsDecoder, Cdf, Coder, Mixer, squash, stretch};
+use crate::error::{Result, malformed};
 use crate::model_file::ModelFile;
-use crate::{Error, Result, varint};
 
 /// A prior's file.
 pub(super) struct Prior {
@@ -28,17 +29,24 @@ impl PriorSlots {
         let m = (m ^ m >> 15).wrapping_mul(0xC2B2_AE35);
         let line = &self.lines[(m >> 14) as usize];
         let &(_, nodes) = line.iter().find(|&&(check, _)| check == m % 4096)?;
-        Some(Slot { nodes, origin: 1, run: 0, half: 0 })
+        Some(Slot {
+            nodes,
+            origin: 1,
+            run: 0,
+            half: 0,
+        })
     }
 
-    fn read(mut bytes: &[u8]) -> Result<PriorSlots> {
+    fn read(content: &[u8]) -> Result<PriorSlots> {
         let histories = Histories::new();
+        let mut bytes = Bytes(content);
         let counts = table(&mut bytes, 4)?;
-        let states =
-            (0..25).map(|_| table(&mut bytes, histories.len())).collect::<Result<Vec<_>>>()?;
+        let states = (0..25)
+            .map(|_| table(&mut bytes, histories.len()))
+            .collect::<Result<Vec<_>>>()?;
         let mut lines = Vec::new();
         for _ in 0..8 {
-            let mut coder = AnsDecoder::new(string(&mut bytes)?)?;
+            let mut coder = string(&mut bytes)?;
             for _ in 0..1 << 15 {
                 let mut line = Vec::new();
                 for _ in 0..coder.symbol(&counts)? {
@@ -60,42 +68,30 @@ impl PriorSlots {
             }
             coder.finish()?;
         }
-        if !bytes.is_empty() {
-            return Err("prior: bytes behind the slots".into());
-        }
+        bytes.finish()?;
         Ok(PriorSlots { lines })
     }
 }
 
 /// A table of `n` symbols as `varint` probabilities.
-fn table(bytes: &mut &[u8], n: usize) -> Result<Cdf> {
+fn table(bytes: &mut Bytes<'_>, n: usize) -> Result<Cdf> {
     let mut sums = vec![0];
     for i in 0..n {
-        let p = varint(bytes)?;
-        let sum = u64::from(sums[i]) + p;
-        if p == 0 || p > 65536 || sum > 65536 {
-            return Err("prior: a table".into());
-        }
-        sums.push(sum as u32);
+        sums.push(sums[i] + bytes.varint_within(1, 65536)? as u32);
     }
-    if sums[n] != 65536 {
-        return Err("prior: a table".into());
-    }
-    Cdf::new(sums)
+    Cdf::from_sums(sums)
 }
 
-/// A string with its length before it.
-fn string<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8]> {
-    let length = usize::try_from(varint(bytes)?).unwrap_or(usize::MAX);
-    let (string, rest) = bytes.split_at_checked(length).ok_or(Error::from("prior: cut"))?;
-    *bytes = rest;
-    Ok(string)
+/// A string of the ANS coder, with its length before it.
+fn string<'a>(bytes: &mut Bytes<'a>) -> Result<AnsDecoder<'a>> {
+    let length = bytes.varint()?;
+    AnsDecoder::new(bytes.take(length)?)
 }
 
 /// A list of `n` numbers.
-fn list(bytes: &mut &[u8], n: usize) -> Result<Vec<i32>> {
+fn list(bytes: &mut Bytes<'_>, n: usize) -> Result<Vec<i32>> {
     let table = table(bytes, 256)?;
-    let mut coder = AnsDecoder::new(string(bytes)?)?;
+    let mut coder = string(bytes)?;
     let mut numbers = Vec::with_capacity(n);
     for _ in 0..n {
         numbers.push(match coder.symbol(&table)? as i32 {
@@ -120,14 +116,14 @@ fn count(c: i32) -> u32 {
     ((1 << c.clamp(0, 10)) - 1).min(255)
 }
 
-fn whole(v: i32) -> i32 {
-    (64 * v.clamp(-65536, 65536)).clamp(-32768, 32767)
+fn whole(v: i32) -> i16 {
+    (64 * v.clamp(-65536, 65536)).clamp(-32768, 32767) as i16
 }
 
 impl Prior {
     pub(super) fn read(file: &ModelFile) -> Result<Prior> {
         if file.family != "text" || file.has_graphs {
-            return Err("prior: not a prior of text".into());
+            return malformed("this model is no prior of text");
         }
         let mut slots = None;
         let mut weights = HashMap::new();
@@ -138,10 +134,13 @@ impl Prior {
                 name if name.starts_with("weights.") => {
                     weights.insert(name.to_owned(), content.clone());
                 }
-                _ => return Err("prior: unknown content".into()),
+                _ => return malformed("a prior with other tensors"),
             }
         }
-        Ok(Prior { slots: slots.ok_or(Error::from("prior: no slots"))?, weights })
+        let Some(slots) = slots else {
+            return malformed("a prior without slots");
+        };
+        Ok(Prior { slots, weights })
     }
 
     pub(super) fn into_slots(self) -> PriorSlots {
@@ -151,12 +150,15 @@ impl Prior {
     /// Gives the model what one of its class had learned, if the file has it.
     pub(super) fn give_weights(&mut self, model: &mut Model) -> Result<()> {
         let class = model.class;
-        let Some(content) = self.weights.get(class.weights) else { return Ok(()) };
-        let mut bytes = &content[..];
+        let Some(content) = self.weights.get(class.weights) else {
+            return Ok(());
+        };
+        let mut bytes = Bytes(content);
 
         // The counters of histories, runs and matches.
-        let guesses: Vec<u32> =
-            (0..model.histories.len()).map(|state| model.histories.guess(state as u8)).collect();
+        let guesses: Vec<u32> = (0..model.histories.len())
+            .map(|state| model.histories.guess(state as u8))
+            .collect();
         let mut counters = Vec::new();
         for [new, old] in &mut model.states {
             for map in [new, old] {
@@ -175,7 +177,7 @@ impl Prior {
             *counter = slot_counter(moved(guess, d), count(c));
         }
         for (bit, d) in model.order0.iter_mut().zip(list(&mut bytes, 256)?) {
-            *bit = AdaptiveBit::new(moved(32768, d));
+            *bit = AdaptiveBit::with_p1(ORDER0_RATE, moved(32768, d));
         }
 
         // The mixers: all of the first layer, two of the second.
@@ -183,14 +185,21 @@ impl Prior {
             give_mixer(&mut bytes, mixer, class.prior_rates[0], class.rate.first)?;
         }
         for mixer in &mut model.second[..2] {
-            give_mixer(&mut bytes, mixer, class.prior_rates[1], class.second_rate.first)?;
+            give_mixer(
+                &mut bytes,
+                mixer,
+                class.prior_rates[1],
+                class.second_rate.first,
+            )?;
         }
 
         // The first two maps.
         for map in &mut model.maps[..2] {
             let per_row = class.points;
             let learned = list(&mut bytes, map.points.len() / per_row)?;
-            let rows: Vec<usize> = (0..learned.len()).filter(|&row| learned[row] != 0).collect();
+            let rows: Vec<usize> = (0..learned.len())
+                .filter(|&row| learned[row] != 0)
+                .collect();
             let distances = list(&mut bytes, rows.len() * per_row)?;
             let counts = list(&mut bytes, rows.len() * per_row)?;
             for (n, row) in rows.into_iter().enumerate() {
@@ -203,15 +212,12 @@ impl Prior {
                 }
             }
         }
-        if !bytes.is_empty() {
-            return Err("prior: bytes behind the weights".into());
-        }
-        Ok(())
+        bytes.finish()
     }
 }
 
 /// Gives a mixer the weights that the prior has for its sets.
-fn give_mixer(bytes: &mut &[u8], mixer: &mut Mixer, rate: u32, first_rate: u32) -> Result<()> {
+fn give_mixer(bytes: &mut Bytes<'_>, mixer: &mut Mixer, rate: i32, first_rate: i32) -> Result<()> {
     let inputs = mixer.inputs();
     let learned = list(bytes, mixer.sets())?;
     let means = list(bytes, inputs)?;
@@ -227,8 +233,11 @@ fn give_mixer(bytes: &mut &[u8], mixer: &mut Mixer, rate: u32, first_rate: u32) 
             0 => (&none[..], first_rate),
             _ => (differences.next().unwrap_or(&none), rate),
         };
-        let weights: Vec<i32> =
-            means.iter().zip(differences).map(|(m, d)| whole(m + d)).collect();
+        let weights: Vec<i16> = means
+            .iter()
+            .zip(differences)
+            .map(|(m, d)| whole(m + d))
+            .collect();
         mixer.give(set, &weights, rate);
     }
     Ok(())

@@ -27,7 +27,9 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(lines_log2: u32) -> Table {
-        Table { lines: vec![Line::default(); 1 << lines_log2] }
+        Table {
+            lines: vec![Line::default(); 1 << lines_log2],
+        }
     }
 
     /// The slot for a context's hash and the bits that are known: where it
@@ -47,10 +49,17 @@ impl Table {
             return ((number, s), line.slots[s]);
         }
         // `min_by_key` takes the first of several.
-        let s = (0..3).min_by_key(|&s| histories.total(line.slots[s].nodes[1])).unwrap_or(0);
+        let s = (0..3)
+            .min_by_key(|&s| histories.total(line.slots[s].nodes[1]))
+            .unwrap_or(0);
         line.checks[s] = check;
         line.slots[s] = Slot::default();
-        ((number, s), prior.and_then(|prior| prior.find(h, partial)).unwrap_or_default())
+        (
+            (number, s),
+            prior
+                .and_then(|prior| prior.find(h, partial))
+                .unwrap_or_default(),
+        )
     }
 
     pub(super) fn put_back(&mut self, (line, slot): (usize, usize), content: Slot) {
