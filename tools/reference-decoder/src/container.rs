@@ -354,7 +354,6 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
