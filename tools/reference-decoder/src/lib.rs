@@ -64,8 +64,8 @@ pub fn decode_with(file: &[u8], models: &Models) -> Result<Decoded> {
         }
         (3, Media::Audio(_)) => return not_covered("audio-lossless"),
         (4, Media::Bytes) => {
-            if !stream.parameters.is_empty() {
-                return error::malformed("parameters that the codec does not have");
+            if !stream.parameters.is_empty() || stream.models.len() > 2 {
+                return error::malformed("parameters, or more models than the codec has");
             }
             bytes_of(&stream, |block| text::block(block, &stream.models, models))?
         }

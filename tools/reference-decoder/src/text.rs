@@ -204,14 +204,12 @@ const MOST: u64 = 1 << 26;
 /// Decodes the payload of one data block [2]. `named` are the models that the
 /// stream's header names.
 pub fn block(payload: &[u8], named: &[Id], models: &Models) -> Result<Vec<u8>> {
-    if named.len() > 2 {
-        return malformed("text: more than two models");
-    }
     let mut bytes = Bytes(payload);
     let first = bytes.u8()?;
     let (number, sized, prior) = (first & 7, first & 8 != 0, first >> 4);
     let class = match number {
-        0 if first == 0 => return Ok(bytes.rest().to_vec()),
+        0 if first == 0 && bytes.0.len() as u64 <= MOST => return Ok(bytes.rest().to_vec()),
+        0 => return malformed("text: a stored block with a model, or too long"),
         1 => &CLASS_1,
         2 => &CLASS_2,
         3 | 4 => return not_covered("text with a language model"),
@@ -244,4 +242,99 @@ pub fn block(payload: &[u8], named: &[Id], models: &Models) -> Result<Vec<u8>> {
     }
     coder.finish()?;
     Ok(model.into_content())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"the cat sat on the mat; the cat sat on the hat; the hat sat on the cat\n";
+
+    const CLASS_1_PAYLOAD: [u8; 31] = [
+        0x01, 0x47, 0x8d, 0x2f, 0x7d, 0xdd, 0xfd, 0xfd, 0x91, 0x21, 0xa0, 0xb0, 0xe1, 0x63, 0x7d,
+        0x99, 0x46, 0x0e, 0x18, 0x22, 0x1a, 0x62, 0x75, 0x28, 0x93, 0xc1, 0x8a, 0x40, 0xcc, 0xc5,
+        0xb2,
+    ];
+    const CLASS_2_PAYLOAD: [u8; 30] = [
+        0x02, 0x47, 0x86, 0xa2, 0x4d, 0x86, 0xff, 0xc7, 0x06, 0x24, 0xa8, 0xc5, 0x5f, 0xe3, 0xb5,
+        0xb7, 0xc3, 0x6b, 0x1d, 0xe9, 0xf9, 0xbf, 0x82, 0xf6, 0x76, 0xef, 0x46, 0x86, 0xc1, 0xa2,
+    ];
+
+    fn decoded(payload: &[u8]) -> Result<Vec<u8>> {
+        block(payload, &[], &Models::default())
+    }
+
+    #[test]
+    fn the_examples_of_the_page_decode() {
+        assert_eq!(decoded(&CLASS_1_PAYLOAD).unwrap(), TEXT);
+        assert_eq!(decoded(&CLASS_2_PAYLOAD).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_page() {
+        let expected = [
+            (
+                &CLASS_1,
+                [
+                    (
+                        0_usize,
+                        [35307, 4764, 35368, 48892, 55149, 44460, 49504, 42055],
+                    ),
+                    (1, [34475, 30353, 36054, 40830, 35121, 39495, 35183, 31591]),
+                    (24, [5630, 49436, 57863, 28148, 6876, 35090, 16241, 14747]),
+                    (70, [2, 5, 65521, 27637, 24331, 24880, 24453, 25735]),
+                ],
+            ),
+            (
+                &CLASS_2,
+                [
+                    (0, [34042, 2454, 33915, 48470, 55282, 42119, 48521, 39838]),
+                    (1, [30438, 31812, 41026, 47750, 33851, 38650, 33851, 30030]),
+                    (24, [1430, 54263, 62086, 30210, 5695, 33796, 12877, 5451]),
+                    (70, [1, 1, 65534, 27882, 21759, 26200, 25994, 27192]),
+                ],
+            ),
+        ];
+        for (class, of_bytes) in expected {
+            // 71 bytes: 2^7, and 2 more.
+            let mut model = Model::new(class, 9);
+            let mut found = Vec::new();
+            for byte in TEXT {
+                found.push([7, 6, 5, 4, 3, 2, 1, 0].map(|i| {
+                    let p1 = model.predict();
+                    model.learn(byte >> i & 1 == 1);
+                    p1
+                }));
+            }
+            for (at, of_bits) in of_bytes {
+                assert_eq!(found[at], of_bits, "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_page_refuses_is_refused() {
+        let coded = &CLASS_1_PAYLOAD[2..];
+        let with = |head: &[u8]| decoded(&[head, coded].concat());
+        assert!(with(&[0x01, 71]).is_ok());
+        // Stored with other bits, classes and priors that there are not.
+        for first in [0x08, 0x10, 0x05, 0x07, 0x41, 0xE1, 0xF1] {
+            assert!(with(&[first, 71]).is_err(), "{first:02x}");
+        }
+        // Lengths: none, too long, in more bytes than it needs.
+        assert!(with(&[0x01, 0]).is_err());
+        assert!(with(&[0x01, 0x81, 0x80, 0x80, 0x20]).is_err());
+        assert!(with(&[0x01, 0xC7, 0]).is_err());
+        // Sizes: out of bounds, and what it is anyway.
+        for lines_log2 in [7, 25, 9] {
+            assert!(with(&[0x09, 71, lines_log2]).is_err(), "{lines_log2}");
+        }
+        // Bytes that are missing, and bytes that are left.
+        assert!(decoded(&CLASS_1_PAYLOAD[..20]).is_err());
+        assert!(decoded(&[&CLASS_1_PAYLOAD[..], &[0]].concat()).is_err());
+        assert!(decoded(&[]).is_err());
+        // Stored, with and without content.
+        assert_eq!(decoded(&[0, b'a']).unwrap(), b"a");
+        assert_eq!(decoded(&[0]).unwrap(), b"");
+    }
 }

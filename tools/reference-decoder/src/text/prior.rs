@@ -130,8 +130,9 @@ impl Prior {
         for (name, content) in &file.packed {
             match name.as_str() {
                 "slots" => slots = Some(PriorSlots::read(content)?),
-                "signature" if content.len() == 1 << 14 => {}
-                name if name.starts_with("weights.") => {
+                // It helps to choose a prior, and nothing else.
+                "signature" => {}
+                name if is_weights(name) => {
                     weights.insert(name.to_owned(), content.clone());
                 }
                 _ => return malformed("a prior with other tensors"),
@@ -214,6 +215,14 @@ impl Prior {
         }
         bytes.finish()
     }
+}
+
+/// Whether a tensor is `weights.N`, N being 0 to 255.
+fn is_weights(name: &str) -> bool {
+    let class = name
+        .strip_prefix("weights.")
+        .and_then(|n| n.parse::<u8>().ok());
+    class.is_some_and(|n| name == format!("weights.{n}"))
 }
 
 /// Gives a mixer the weights that the prior has for its sets.
