@@ -720,6 +720,29 @@ impl Mixer {
         }
     }
 
+    /// The number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// The number of sets.
+    pub fn sets(&self) -> usize {
+        self.rate_q26.len()
+    }
+
+    /// The weights (Q12) and the rate (Q16) of a set, both rounded down.
+    pub fn learned(&self, set: usize) -> (Vec<i16>, i32) {
+        let n = self.inputs.len();
+        let weights = self.high[set * n..][..n].iter().map(|&w| w as i16);
+        (weights.collect(), self.rate_q26[set] >> 10)
+    }
+
+    /// Gives a set learned weights and a rate.
+    pub fn give(&mut self, set: usize, weights_q12: &[i16], rate_q16: i32) {
+        self.set_weights(set, weights_q12);
+        self.set_rate(set, rate_q16);
+    }
+
     /// Gives a set learned weights.
     pub fn set_weights(&mut self, set: usize, weights_q12: &[i16]) {
         let n = self.inputs.len();

@@ -30,3 +30,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub fn malformed<T>(what: &str) -> Result<T> {
     Err(Error::Malformed(what.to_string()))
 }
+
+/// An error about what this decoder does not have, as a result.
+pub fn not_covered<T>(what: &str) -> Result<T> {
+    Err(Error::NotCovered(what.to_string()))
+}

@@ -10,10 +10,13 @@ pub mod coding;
 pub mod container;
 pub mod error;
 pub mod image;
+pub mod model_file;
+pub mod text;
 pub mod zstandard;
 
 use container::{Media, Stream};
 use error::{Error, Result};
+use model_file::Models;
 
 /// A file's samples.
 #[derive(Clone, Debug)]
@@ -29,8 +32,13 @@ pub struct Decoded {
     pub hash: u64,
 }
 
-/// Decodes a whole file.
+/// Decodes a whole file; models are those of the suite.
 pub fn decode(file: &[u8]) -> Result<Decoded> {
+    decode_with(file, &Models::default())
+}
+
+/// Decodes a whole file with the models of a folder.
+pub fn decode_with(file: &[u8], models: &Models) -> Result<Decoded> {
     let stream = container::read(file)?;
     let no_parameters = || match stream.parameters.is_empty() && stream.models.is_empty() {
         true => Ok(()),
@@ -59,7 +67,12 @@ pub fn decode(file: &[u8]) -> Result<Decoded> {
             let content = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
             (samples.len() as u64, content)
         }
-        (4, Media::Bytes) => return not_covered("text"),
+        (4, Media::Bytes) => {
+            if !stream.parameters.is_empty() || stream.models.len() > 2 {
+                return error::malformed("parameters, or more models than the codec has");
+            }
+            bytes_of(&stream, |block| text::block(block, &stream.models, models))?
+        }
         (5, _) => return not_covered("image-lossy"),
         (6, _) => return not_covered("audio-lossy"),
         (codec, _) => return not_covered(&format!("codec {codec}")),
