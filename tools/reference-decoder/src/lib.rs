@@ -4,6 +4,7 @@
 // The pages number things, and so do these loops.
 #![allow(clippy::needless_range_loop)]
 
+pub mod audio;
 pub mod bytes;
 pub mod coding;
 pub mod container;
@@ -15,7 +16,7 @@ pub mod text;
 pub mod zstandard;
 
 use container::{Media, Stream};
-use error::{Error, Result};
+use error::{Result, not_covered};
 use model_file::Models;
 
 /// A file's samples.
@@ -62,7 +63,11 @@ pub fn decode_with(file: &[u8], models: &Models) -> Result<Decoded> {
             let content = samples.iter().flat_map(bytes).collect();
             (samples.len() as u64, content)
         }
-        (3, Media::Audio(_)) => return not_covered("audio-lossless"),
+        (3, Media::Audio(shape)) => {
+            let samples = audio::decode(shape, &stream)?;
+            let content = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+            (samples.len() as u64, content)
+        }
         (4, Media::Bytes) => {
             if !stream.parameters.is_empty() || stream.models.len() > 2 {
                 return error::malformed("parameters, or more models than the codec has");
@@ -111,8 +116,4 @@ fn bytes_of(stream: &Stream, block: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result
         limit(content.len() as u64)?;
     }
     Ok((content.len() as u64, content))
-}
-
-fn not_covered<T>(what: &str) -> Result<T> {
-    Err(Error::NotCovered(what.to_string()))
 }

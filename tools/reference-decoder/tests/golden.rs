@@ -47,6 +47,11 @@ fn image_lossless() {
 }
 
 #[test]
+fn audio_lossless() {
+    decode_all("audio-lossless", 39);
+}
+
+#[test]
 fn lossy_streams_are_not_covered() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
     for name in ["landscape.image-lossy.v1.rcd", "silence.audio-lossy.v1.rcd"] {
