@@ -15,7 +15,7 @@ pub mod text;
 pub mod zstandard;
 
 use container::{Media, Stream};
-use error::{Error, Result};
+use error::{Result, not_covered};
 use model_file::Models;
 
 /// A file's samples.
@@ -115,8 +115,4 @@ fn bytes_of(stream: &Stream, block: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result
         limit(content.len() as u64)?;
     }
     Ok((content.len() as u64, content))
-}
-
-fn not_covered<T>(what: &str) -> Result<T> {
-    Err(Error::NotCovered(what.to_string()))
 }

@@ -198,7 +198,7 @@ const PRIORS: [u64; 3] = [
     0x55a9_3976_6298_967f,
 ];
 
-/// Bytes of a block, at most.
+/// Bytes of a block that has a model, at most.
 const MOST: u64 = 1 << 26;
 
 /// Decodes the payload of one data block [2]. `named` are the models that the
@@ -208,8 +208,8 @@ pub fn block(payload: &[u8], named: &[Id], models: &Models) -> Result<Vec<u8>> {
     let first = bytes.u8()?;
     let (number, sized, prior) = (first & 7, first & 8 != 0, first >> 4);
     let class = match number {
-        0 if first == 0 && bytes.0.len() as u64 <= MOST => return Ok(bytes.rest().to_vec()),
-        0 => return malformed("text: a stored block with a model, or too long"),
+        0 if first == 0 => return Ok(bytes.rest().to_vec()),
+        0 => return malformed("text: a stored block with a model"),
         1 => &CLASS_1,
         2 => &CLASS_2,
         3 | 4 => return not_covered("text with a language model"),

@@ -2,7 +2,7 @@
 //! 7 to 11).
 
 use super::histories::Histories;
-use super::matches::{self, MatchModel};
+use super::matches::MatchModel;
 use super::noted::{Noted, slot_of};
 use super::prior::{Prior, PriorSlots};
 use super::slots::{Slot, Table};
@@ -10,7 +10,8 @@ use super::{Class, MapKind};
 use crate::coding::{AdaptiveBit, CountedBit, Mixer, Rate, squash, stretch};
 use crate::error::Result;
 
-/// Limits of the counters of histories and runs, and of cells and maps.
+/// Limits of counters: those of histories and runs, of direct probabilities, and
+/// of the last stage's maps.
 const SLOT_LIMIT: u32 = 1023;
 const DIRECT_LIMIT: u32 = 255;
 const MAP_LIMIT: u32 = 255;
@@ -30,7 +31,7 @@ pub(super) const ORDER0_RATE: u32 = 5;
 /// Contexts that have direct probabilities, by their place in the list.
 const DIRECT: [usize; 4] = [0, 1, 2, 5];
 
-/// `clamp(x, ...)` and rounding: what histories and runs say.
+/// What histories and runs say: the probability is rounded before it is stretched.
 fn coarse(p1: u32) -> i32 {
     stretch(16 * (p1 / 16) + 8)
 }
@@ -85,8 +86,8 @@ pub(super) struct Map {
 impl Map {
     fn new(class: &Class, rows: usize) -> Map {
         let (step, middle) = (class.step, class.middle);
-        let row = (0..class.points as i32)
-            .map(|j| CountedBit::with_p1(squash(j * step - middle), 6.min(MAP_LIMIT)));
+        let row =
+            (0..class.points as i32).map(|j| CountedBit::with_p1(squash(j * step - middle), 6));
         let row: Vec<CountedBit> = row.collect();
         Map {
             per_row: class.points,
@@ -441,15 +442,4 @@ fn run_foretold(slot: Slot, node: u32, d: u32) -> Option<bool> {
 
 fn run_place(slot: Slot, known: u32) -> usize {
     8 * usize::from(slot.run) + known as usize
-}
-
-/// A probability and a count as a counter of histories, runs, trust.
-pub(super) fn slot_counter(p1: u32, count: u32) -> CountedBit {
-    debug_assert_eq!(SLOT_LIMIT, matches::LIMIT);
-    CountedBit::with_p1(p1, count.min(SLOT_LIMIT))
-}
-
-/// The same as a counter of a map.
-pub(super) fn map_counter(p1: u32, count: u32) -> CountedBit {
-    CountedBit::with_p1(p1, count.min(MAP_LIMIT))
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::histories::Histories;
-use super::model::{Model, ORDER0_RATE, map_counter, slot_counter};
+use super::model::{Model, ORDER0_RATE};
 use super::slots::Slot;
 use crate::bytes::Bytes;
-use crate::coding::{AdaptiveBit, AnsDecoder, Cdf, Coder, Mixer, squash, stretch};
+use crate::coding::{AdaptiveBit, AnsDecoder, Cdf, Coder, CountedBit, Mixer, squash, stretch};
 use crate::error::{Result, malformed};
 use crate::model_file::ModelFile;
 
@@ -175,7 +175,7 @@ impl Prior {
         let distances = list(&mut bytes, counters.len())?;
         let counts = list(&mut bytes, counters.len())?;
         for (((counter, guess), d), c) in counters.into_iter().zip(distances).zip(counts) {
-            *counter = slot_counter(moved(guess, d), count(c));
+            *counter = CountedBit::with_p1(moved(guess, d), count(c));
         }
         for (bit, d) in model.order0.iter_mut().zip(list(&mut bytes, 256)?) {
             *bit = AdaptiveBit::with_p1(ORDER0_RATE, moved(32768, d));
@@ -206,7 +206,7 @@ impl Prior {
             for (n, row) in rows.into_iter().enumerate() {
                 for j in 0..per_row {
                     let guess = squash(j as i32 * class.step - class.middle);
-                    map.points[row * per_row + j] = map_counter(
+                    map.points[row * per_row + j] = CountedBit::with_p1(
                         moved(guess, distances[n * per_row + j]),
                         count(counts[n * per_row + j]),
                     );
