@@ -30,7 +30,7 @@ use super::preset::{FAST_PRESETS, Mixing, Preset};
 use super::reference::{Magnitudes, choose_reference};
 use super::structure::{ChannelPlan, CodedPlan, LevelSet};
 use super::trial;
-use rcodec_core::{Budget, Effort, Error, Result, SampleFormat};
+use rcodec_core::{Budget, Effort, Error, Reservation, Result, SampleFormat};
 use rcodec_entropy::{AnsDecoder, AnsEncoder, BitCoder, RangeBitDecoder, RangeBitEncoder};
 use rcodec_fixed::{Engine, Work};
 
@@ -39,6 +39,9 @@ const MODE_PREDICTED: u8 = 1;
 const MODE_LINEAR: u8 = 2;
 const MODE_MASK: u8 = 3;
 const FLAG_FRAMES: u8 = 4;
+
+/// Samples and the memory charged for them.
+pub(crate) type Charged = (Vec<i32>, Reservation);
 
 /// What all blocks of a stream share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,9 +301,9 @@ impl<'a> BlockCoder<'a> {
     }
 }
 
-/// Decodes a block into interleaved samples. Offsets in errors are those
-/// within the block.
-pub(crate) fn decode_block(payload: &[u8], layout: &Layout, budget: &Budget) -> Result<Vec<i32>> {
+/// Decodes a block into interleaved samples, which stay charged as long as the
+/// reservation lives. Offsets in errors are those within the block.
+pub(crate) fn decode_block(payload: &[u8], layout: &Layout, budget: &Budget) -> Result<Charged> {
     let mut reader = ByteReader::new(payload);
     let mode = reader.byte()?;
     if mode & !(MODE_MASK | FLAG_FRAMES) != 0 {
@@ -328,7 +331,7 @@ fn decode_verbatim(
     layout: &Layout,
     frames: u64,
     budget: &Budget,
-) -> Result<Vec<i32>> {
+) -> Result<Charged> {
     let count = frames * layout.channels as u64;
     let bits = layout.format.bits();
     let packed = reader.take((count * u64::from(bits)).div_ceil(8))?;
@@ -338,9 +341,9 @@ fn decode_verbatim(
             "bytes behind the last sample",
         ));
     }
-    let (mut samples, _reservation) = budget.filled(0, count)?;
+    let (mut samples, reservation) = budget.filled(0, count)?;
     packing::unpack(packed, bits, &mut samples);
-    Ok(samples)
+    Ok((samples, reservation))
 }
 
 /// Bytes that one channel's coder may need.
@@ -352,7 +355,7 @@ fn decode_predicted(
     layout: &Layout,
     frames: u64,
     budget: &Budget,
-) -> Result<Vec<i32>> {
+) -> Result<Charged> {
     let form = match layout.format {
         SampleFormat::Float32 => Some(FloatForm::read(&mut reader)?),
         SampleFormat::Int { .. } => None,
@@ -369,7 +372,7 @@ fn decode_predicted(
     // Planes with their margins, and magnitudes.
     let margins = 2 * super::predictor::MARGIN as u64 * layout.channels as u64;
     let _planes_reservation = budget.reserve_for::<[i32; 2]>(count + margins)?;
-    let (mut samples, _reservation) = budget.filled(0, count)?;
+    let (mut samples, reservation) = budget.filled(0, count)?;
     let frames = frames as usize;
     let base = reader.at();
     let mut planes: Vec<Plane> = plans
@@ -402,7 +405,7 @@ fn decode_predicted(
                 .ok_or_else(|| Error::malformed(base, "sample that is not a float"))?;
         }
     }
-    Ok(samples)
+    Ok((samples, reservation))
 }
 
 /// Turns the levels of a channel back into interleaved samples.
