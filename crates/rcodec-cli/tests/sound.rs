@@ -72,6 +72,14 @@ fn a_part_of_a_sound() {
     assert_eq!(part("4.999", "5.001"), expected(239_952..240_048));
     assert_eq!(part("0", "1"), expected(0..48_000));
     assert_eq!(part("10.000001", "99:59:59"), expected(480_001..600_000));
+    // How much of the coded file that took is not said, as it is not known.
+    let report = rcodec()
+        .args(["decode", "--from", "1", "--to", "2", "-f"])
+        .arg(&coded)
+        .output()
+        .unwrap();
+    let report = String::from_utf8(report.stdout).unwrap();
+    assert!(report.contains(": a part, 96,044 bytes, "), "{report}");
     // From a pipe, without seeking.
     let piped = rcodec()
         .args(["decode", "--from", "11", "-"])
