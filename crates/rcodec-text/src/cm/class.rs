@@ -193,26 +193,27 @@ impl Selector {
     }
 }
 
-/// The weight set of mixer `k`.
+/// The weight sets of the first mixers: of all selectors the first `M`.
 #[inline(always)]
-pub(crate) fn select<const M: usize>(k: usize, s: &Situation<'_>) -> usize {
+pub(crate) fn select<const M: usize>(s: &Situation<'_>) -> [usize; M] {
     let t = s.tracker;
     let byte = |back| t.byte(back) as usize;
     let (partial, bits_known) = (s.partial, s.bits_known);
-    match k {
-        0 => (s.match_class * 8 + s.known) * 8 + bits_known,
-        1 => partial | t.above_agrees(partial, bits_known) << 8,
-        2 => t.classes() | (bits_known / 2) << 8,
-        3 => t.place(),
-        4 => byte(1) << 3 | bits_known,
-        5 => byte(2),
-        6 => s.expected,
-        7 => t.word().0 as usize >> 7 & 1023,
-        8 => t.column(255) << 3 | bits_known,
-        9 => byte(3) | (bits_known / 2) << 8,
-        10 => t.last_slot(2, 0) & 2047,
-        11 => t.shape() << 3 | bits_known,
-        12 => (t.word().1.min(15) as usize) << 6 | (byte(1) >> 5) << 3 | bits_known,
-        _ => bits_known,
-    }
+    let all = [
+        (s.match_class * 8 + s.known) * 8 + bits_known,
+        partial | t.above_agrees(partial, bits_known) << 8,
+        t.classes() | (bits_known / 2) << 8,
+        t.place(),
+        byte(1) << 3 | bits_known,
+        byte(2),
+        s.expected,
+        t.word().0 as usize >> 7 & 1023,
+        t.column(255) << 3 | bits_known,
+        byte(3) | (bits_known / 2) << 8,
+        t.last_slot(2, 0) & 2047,
+        t.shape() << 3 | bits_known,
+        (t.word().1.min(15) as usize) << 6 | (byte(1) >> 5) << 3 | bits_known,
+        bits_known,
+    ];
+    std::array::from_fn(|k| all[k])
 }

@@ -223,11 +223,10 @@ impl<
 
     /// Computes the hashes of all contexts and fetches their first slots.
     fn look_up_contexts(&mut self, end: usize) {
-        let touched = self.refiner.prepare(&self.tracker, 0);
+        self.refiner.prepare(&self.tracker, 0);
         self.hashes = (self.hash_all)(&self.tracker, end, expected(&self.matches));
         self.touch_lines(1);
         self.claim_slots();
-        std::hint::black_box(touched);
     }
 
     /// The line of a context for a half of the byte. Those of second halves
@@ -242,10 +241,9 @@ impl<
     /// [`claim_slots`](Self::claim_slots) needs one after the other.
     #[inline(always)]
     fn touch_lines(&self, partial: u32) {
-        let checks = self.hashes.iter().fold(0, |checks, &hash| {
-            checks ^ self.table.touch(Self::line(hash, partial))
-        });
-        std::hint::black_box(checks);
+        for &hash in &self.hashes {
+            self.table.touch(Self::line(hash, partial));
+        }
     }
 
     /// Fetches the slots of all contexts for this half of the byte.
@@ -258,17 +256,15 @@ impl<
         if let Some(prior) = prior {
             // Asks the cache for what the prior knows of contexts that are
             // new; of others, for nothing that is not there.
-            let mut touched = 0;
             for &hash in &self.hashes {
                 let is_new = !self.table.has(Self::line(hash, partial), check(hash));
                 let (line, _) = prior_place(hash, partial);
-                touched ^= prior.touch(if is_new { line } else { 0 });
+                prior.touch(if is_new { line } else { 0 });
             }
-            std::hint::black_box(touched);
         }
         if RUNS && let Some(direct) = &mut self.direct {
             let of_orders = std::array::from_fn(|i| self.hashes[class::DIRECT_CONTEXTS[i]]);
-            std::hint::black_box(direct.select(of_orders, partial));
+            direct.select(of_orders, partial);
         }
         for i in 0..C {
             let hash = self.hashes[i];
@@ -316,7 +312,7 @@ impl<
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
         self.refiner.select(partial);
-        let touched = self.refiner.prepare(&self.tracker, partial);
+        self.refiner.prepare(&self.tracker, partial);
         let mut known = 0;
         let x = self.inputs.values_mut();
         for i in 0..C {
@@ -356,7 +352,6 @@ impl<
             let x = &mut x[N - ADVICE_INPUTS..];
             advice.predict(partial, self.tracker.byte(1), x);
         }
-        std::hint::black_box(touched);
         self.mix(known, longest)
     }
 
@@ -371,7 +366,7 @@ impl<
             expected: expected(&self.matches).0 as usize,
             tracker: &self.tracker,
         };
-        let sets = std::array::from_fn(|k| class::select::<M>(k, &situation));
+        let sets = class::select(&situation);
         let hidden = self.refiner.hidden.values_mut().first_chunk_mut();
         if let Some(hidden) = hidden {
             mix_all(&mut self.mixers, &self.inputs, sets, hidden);

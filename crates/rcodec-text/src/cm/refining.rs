@@ -91,20 +91,19 @@ impl<const P: usize> Refiner<P> {
     }
 
     /// Finds the contexts of the large maps for the bit after the next, which
-    /// follows `partial`, and asks the cache for them; what is returned is to be
-    /// thrown away. With `partial` 0: for the first bit of a byte.
+    /// follows `partial`, and asks the cache for them. With `partial` 0: for the first bit of a byte.
     #[inline(always)]
-    pub(crate) fn prepare(&mut self, tracker: &Tracker, partial: u32) -> u32 {
+    pub(crate) fn prepare(&mut self, tracker: &Tracker, partial: u32) {
         let c1 = tracker.byte(1) as usize;
         self.next[1] = c1 << 8 | (partial as usize) << 1;
         self.next[2] = tracker.last_slot(3, partial) << 1;
-        let mut touched = self.maps[1].touch(self.next[1]) ^ self.maps[2].touch(self.next[2]);
         if self.is_wide {
             self.next[3] = tracker.last_slot(2, partial) << 1;
             self.next[4] = tracker.word_slot(partial) << 1;
-            touched ^= self.maps[3].touch(self.next[3]) ^ self.maps[4].touch(self.next[4]);
         }
-        touched
+        for (map, &next) in self.maps.iter().zip(&self.next).skip(1) {
+            map.touch(next);
+        }
     }
 
     /// Chooses the contexts that were prepared, now that the bit before is

@@ -8,6 +8,7 @@
 
 use super::state::STATES;
 use rcodec_core::{Budget, Reservation, Result};
+use rcodec_fixed::prefetch;
 
 /// What a context knows about one half of a byte: bit histories, of the first
 /// bit at 1, of the second at 2 and 3 (after 0 and 1), and so on. Number 0
@@ -103,11 +104,10 @@ impl Table {
         self.lines.fill(Line::default());
     }
 
-    /// Asks the cache for a line that will be wanted soon: an ordinary load,
-    /// whose result is to be combined with others and thrown away.
+    /// Asks the cache for a line that will be wanted soon.
     #[inline(always)]
-    pub(crate) fn touch(&self, line: u32) -> u16 {
-        self.lines[line as usize & self.mask].checks[0]
+    pub(crate) fn touch(&self, line: u32) {
+        prefetch(&self.lines[line as usize & self.mask]);
     }
 
     /// Whether a context has a slot.
@@ -189,8 +189,8 @@ impl PriorTable {
 
     /// Asks the cache for a line, as [`Table::touch`] does.
     #[inline(always)]
-    pub(crate) fn touch(&self, line: usize) -> u16 {
-        self.lines[line & ((1 << PRIOR_BITS) - 1)].checks[0]
+    pub(crate) fn touch(&self, line: usize) {
+        prefetch(&self.lines[line & ((1 << PRIOR_BITS) - 1)]);
     }
 
     /// What is known of a context.
