@@ -28,10 +28,12 @@ pub(crate) const STANDARD: [Kind; STANDARD_CONTEXTS] = [
 /// that nothing has to be decided when it runs.
 macro_rules! hashes {
     ($kinds:ident, $($i:literal)*) => {
-        |tracker, end, expected| [$({
-            const KIND: Kind = $kinds[$i];
-            salted(tracker.context(KIND, end, expected), KIND)
-        }),*]
+        |tracker, end, hashes| {
+            $({
+                const KIND: Kind = $kinds[$i];
+                hashes[$i] = salted(tracker.context(KIND, end, (0, 0)), KIND);
+            })*
+        }
     };
 }
 
@@ -74,6 +76,9 @@ pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
     Kind::LineColumn,
     Kind::Indirect1,
 ];
+
+/// The place of [`Kind::Expected`] in [`FULL`].
+pub(crate) const EXPECTED_CONTEXT: usize = 21;
 
 /// Those of [`FULL`] that have direct probabilities as well: orders 1 to 3, and
 /// the word.

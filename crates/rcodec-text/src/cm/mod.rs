@@ -50,9 +50,9 @@ pub(crate) type StateMap = [CountedBit<1023>; 512];
 /// half.
 pub(crate) type RunMap = [CountedBit<1023>; 64];
 
-/// The hashes of all contexts of a class, from what is known, the position and
-/// what the longest match foretells.
-pub(crate) type HashAll<const C: usize> = fn(&Tracker, usize, (u32, u32)) -> [u32; C];
+/// Writes the hashes of all contexts of a class, from what is known and the
+/// position; that of [`Kind::Expected`] is to be corrected.
+pub(crate) type HashAll<const C: usize> = fn(&Tracker, usize, &mut [u32; C]);
 
 /// Something that codes byte after byte.
 pub(crate) trait ByteModel {
@@ -104,6 +104,9 @@ pub(crate) struct Model<
     partial: u32,
     /// How many they are.
     bits_known: u32,
+    /// The last bit of the byte before, which has not been learned: that can
+    /// wait until the cache has been asked for what comes next.
+    pending: Option<bool>,
     _reservation: Reservation,
 }
 
@@ -177,6 +180,7 @@ impl<
             advice: None,
             partial: 1,
             bits_known: 0,
+            pending: None,
             _reservation: reservation,
         };
         model.look_up_contexts(0);
@@ -223,10 +227,28 @@ impl<
 
     /// Computes the hashes of all contexts and fetches their first slots.
     fn look_up_contexts(&mut self, end: usize) {
-        self.refiner.prepare(&self.tracker, 0);
-        self.hashes = (self.hash_all)(&self.tracker, end, expected(&self.matches));
-        self.touch_lines(1);
+        self.hash_contexts(end);
+        self.hash_expected(end);
         self.claim_slots();
+    }
+
+    /// Computes the hashes of all contexts and asks the cache for their lines.
+    fn hash_contexts(&mut self, end: usize) {
+        self.refiner.prepare(&self.tracker, 0);
+        (self.hash_all)(&self.tracker, end, &mut self.hashes);
+        self.touch_lines(1);
+    }
+
+    /// The same for the context that asks what the longest match foretells.
+    fn hash_expected(&mut self, end: usize) {
+        if RUNS {
+            let context = self
+                .tracker
+                .context(Kind::Expected, end, expected(&self.matches));
+            let hash = &mut self.hashes[class::EXPECTED_CONTEXT];
+            *hash = salted(context, Kind::Expected);
+            self.table.touch(Self::line(*hash, 1));
+        }
     }
 
     /// The line of a context for a half of the byte. Those of second halves
@@ -244,6 +266,11 @@ impl<
         for &hash in &self.hashes {
             self.table.touch(Self::line(hash, partial));
         }
+        if let Some(prior) = &self.prior {
+            for &hash in &self.hashes {
+                prior.slots.touch(prior_place(hash, partial).0);
+            }
+        }
     }
 
     /// Fetches the slots of all contexts for this half of the byte.
@@ -253,15 +280,6 @@ impl<
         let check = |hash: u32| (hash as u16).wrapping_add(check_salt) | 1;
         let partial = self.partial;
         let prior = self.prior.as_ref().map(|prior| &prior.slots);
-        if let Some(prior) = prior {
-            // Asks the cache for what the prior knows of contexts that are
-            // new; of others, for nothing that is not there.
-            for &hash in &self.hashes {
-                let is_new = !self.table.has(Self::line(hash, partial), check(hash));
-                let (line, _) = prior_place(hash, partial);
-                prior.touch(if is_new { line } else { 0 });
-            }
-        }
         if RUNS && let Some(direct) = &mut self.direct {
             let of_orders = std::array::from_fn(|i| self.hashes[class::DIRECT_CONTEXTS[i]]);
             direct.select(of_orders, partial);
@@ -288,8 +306,7 @@ impl<
         self.table.clear();
         self.direct.iter_mut().for_each(Direct::clear);
         self.matches.iter_mut().for_each(MatchModel::forget);
-        self.partial = 1;
-        self.bits_known = 0;
+        self.finish_byte();
         self.look_up_contexts(0);
     }
 
@@ -378,9 +395,33 @@ impl<
         self.refiner.refine(&situation)
     }
 
-    /// Learns the bit that came.
+    /// Takes note of the bit that came. The last one of a byte is learned by
+    /// [`advance`](ByteModel::advance).
     #[inline(always)]
     fn update(&mut self, bit: bool) {
+        for model in &mut self.matches {
+            model.update(self.partial, self.bits_known, bit);
+        }
+        if self.bits_known == 7 {
+            self.pending = Some(bit);
+            return;
+        }
+        self.learn(bit);
+        self.partial = self.partial << 1 | u32::from(bit);
+        self.bits_known += 1;
+        match self.bits_known {
+            3 => self.touch_lines(self.partial << 1),
+            4 => {
+                self.finish_half();
+                self.claim_slots();
+            }
+            _ => {}
+        }
+    }
+
+    /// Learns the bit that came.
+    #[inline(always)]
+    fn learn(&mut self, bit: bool) {
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
         self.refiner.update(bit);
@@ -397,23 +438,24 @@ impl<
                 run_bit(&mut self.run_maps[i], length, bits_known).update(foretold == bit);
             }
         }
-        for model in &mut self.matches {
-            model.update(partial, bits_known, bit);
-        }
         self.order0[partial as usize & 255].update(bit);
         if RUNS && let Some(direct) = &mut self.direct {
             direct.update(node, bit);
         }
-        self.partial = partial << 1 | u32::from(bit);
-        self.bits_known += 1;
-        match self.bits_known {
-            3 => self.touch_lines(self.partial << 1),
-            4 | 8 => self.finish_half(),
-            _ => {}
-        }
     }
 
-    /// Puts the slots back, and fetches those of the second half.
+    /// Learns the last bit of a byte.
+    fn finish_byte(&mut self) {
+        if let Some(bit) = self.pending.take() {
+            self.learn(bit);
+            self.partial = self.partial << 1 | u32::from(bit);
+            self.finish_half();
+        }
+        self.partial = 1;
+        self.bits_known = 0;
+    }
+
+    /// Puts the slots of a half byte back.
     fn finish_half(&mut self) {
         if RUNS {
             for slot in &mut self.slots {
@@ -421,9 +463,6 @@ impl<
             }
         }
         self.store_slots();
-        if self.bits_known == 4 {
-            self.claim_slots();
-        }
     }
 }
 
@@ -496,24 +535,25 @@ impl<
 > ByteModel for Model<C, K, N, M, P, RUNS>
 {
     fn code<B: BitCoder>(&mut self, coder: &mut B, byte: u8) -> Result<u8> {
-        self.partial = 1;
-        self.bits_known = 0;
+        let mut coded = 0;
         for i in (0..8).rev() {
             let p1_q16 = self.predict();
             let bit = coder.code_bit(byte >> i & 1 != 0, p1_q16)?;
             self.update(bit);
+            coded = coded << 1 | u8::from(bit);
         }
-        Ok(self.partial as u8)
+        Ok(coded)
     }
 
     fn advance(&mut self, history: &[u8]) {
-        self.partial = 1;
-        self.bits_known = 0;
         self.tracker.advance(history);
-        for model in &mut self.matches {
-            model.advance(history, self.tracker.last16());
-        }
-        self.look_up_contexts(history.len());
+        let last16 = self.tracker.last16();
+        self.matches.iter_mut().for_each(|m| m.prepare(last16));
+        self.hash_contexts(history.len());
+        self.finish_byte();
+        self.matches.iter_mut().for_each(|m| m.advance(history));
+        self.hash_expected(history.len());
+        self.claim_slots();
     }
 
     fn advise(&mut self, weights: &[u32; 256]) {
