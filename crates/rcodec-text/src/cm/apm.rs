@@ -109,8 +109,12 @@ impl<const P: usize> Apm<P> {
     /// Asks the cache for the rows of a context and its neighbour.
     #[inline(always)]
     pub(crate) fn touch(&self, context: usize) {
-        prefetch(self.points_of(context));
-        prefetch(self.points_of(context ^ 1));
+        let at = self.first + (context & self.mask & !1) * P;
+        for row in [at, at + P] {
+            if let Some(point) = self.points.get(row) {
+                prefetch(point);
+            }
+        }
     }
 
     /// The refined probability, in 1..=65535 of 65536, of a prediction in the

@@ -105,6 +105,9 @@ pub(crate) struct Class<const C: usize, const K: usize, const M: usize> {
     pub(crate) first_rate: LearningRate,
     /// How quickly weight sets that a prior brings begin to learn, Q16.
     pub(crate) primed_rate_q16: u32,
+    /// How far off a prediction has to be for the mixers to learn from it, of
+    /// 65536.
+    pub(crate) least_error_q16: u32,
     /// The last stages.
     pub(crate) refining: Refining,
 }
@@ -131,10 +134,10 @@ pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS, 1, 4> = Class {
     first_weight_q16: 65536 * 16 / 100,
     first_rate: LearningRate::falling(1200, 120, 12),
     primed_rate_q16: 400,
+    least_error_q16: 64,
     refining: Refining {
         rate: LearningRate::falling(600, 50, 12),
         hashed_bits: 13,
-        is_wide: false,
     },
 };
 
@@ -148,10 +151,10 @@ pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS, 3, 14> = Class {
     first_weight_q16: 65536 * 8 / 100,
     first_rate: LearningRate::falling(1100, 80, 12),
     primed_rate_q16: 400,
+    least_error_q16: 0,
     refining: Refining {
         rate: LearningRate::falling(600, 50, 12),
         hashed_bits: 16,
-        is_wide: true,
     },
 };
 

@@ -97,7 +97,11 @@ pub(crate) struct Model<
     direct: Option<Direct>,
     inputs: Inputs<N>,
     mixers: [Mixer<N>; M],
-    refiner: Refiner<P>,
+    refiner: Refiner<P, RUNS>,
+    /// The probability of the last prediction, and how far off it has to be for
+    /// the mixers to learn from it; of 65536.
+    p1_q16: u32,
+    least_error_q16: u32,
     /// What a language model says, if there is one.
     advice: Option<Box<Advice<N>>>,
     /// Bits of this byte after a leading one.
@@ -177,6 +181,8 @@ impl<
                 Mixer::new(sets, class.first_weight_q16, class.first_rate)
             }),
             refiner: Refiner::new(M, &class.refining, budget)?,
+            p1_q16: 1 << 15,
+            least_error_q16: class.least_error_q16,
             advice: None,
             partial: 1,
             bits_known: 0,
@@ -211,7 +217,7 @@ impl<
             0
         };
         let tables = heads + (LINE_BYTES << table_bits) + direct;
-        Self::fixed_bytes(class) + class.refining.bytes(P) + tables
+        Self::fixed_bytes(class) + Refiner::<P, RUNS>::bytes(&class.refining) + tables
     }
 
     /// Size of the table of direct probabilities.
@@ -369,7 +375,8 @@ impl<
             let x = &mut x[N - ADVICE_INPUTS..];
             advice.predict(partial, self.tracker.byte(1), x);
         }
-        self.mix(known, longest)
+        self.p1_q16 = self.mix(known, longest);
+        self.p1_q16
     }
 
     /// Mixes the inputs and refines the result.
@@ -424,8 +431,12 @@ impl<
     fn learn(&mut self, bit: bool) {
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
-        self.refiner.update(bit);
-        update_all(&mut self.mixers, &self.inputs, bit);
+        self.refiner.update_maps(bit);
+        let error_q16 = (u32::from(bit) << 16).abs_diff(self.p1_q16);
+        if error_q16 >= self.least_error_q16 {
+            self.refiner.update_mixers(bit);
+            update_all(&mut self.mixers, &self.inputs, bit);
+        }
         if RUNS && let Some(advice) = &mut self.advice {
             advice.update(&self.inputs, bit);
         }
@@ -484,13 +495,13 @@ pub(crate) fn expected(matches: &[MatchModel]) -> (u32, u32) {
 }
 
 /// What a model has learned that does not belong to one content.
-pub(crate) struct Learned<'m, const N: usize, const P: usize> {
+pub(crate) struct Learned<'m, const N: usize, const P: usize, const WIDE: bool> {
     pub(crate) state_maps: &'m mut [StateMap],
     pub(crate) run_maps: &'m mut [RunMap],
     pub(crate) trusts: Vec<&'m mut [CountedBit<1023>; LENGTH_CLASSES]>,
     pub(crate) order0: &'m mut [AdaptiveBit<5>; 256],
     pub(crate) mixers: &'m mut [Mixer<N>],
-    pub(crate) refiner: &'m mut Refiner<P>,
+    pub(crate) refiner: &'m mut Refiner<P, WIDE>,
 }
 
 impl<
@@ -503,7 +514,7 @@ impl<
 > Model<C, K, N, M, P, RUNS>
 {
     /// All that was learned, for a prior to take or to give.
-    pub(crate) fn learned(&mut self) -> Learned<'_, N, P> {
+    pub(crate) fn learned(&mut self) -> Learned<'_, N, P, RUNS> {
         let runs = if RUNS { C } else { 0 };
         Learned {
             state_maps: &mut self.state_maps[..],
