@@ -41,7 +41,7 @@ const HASH_STANDARD: HashAll<STANDARD_CONTEXTS> = hashes!(STANDARD, 0 1 2 3 4 5 
 
 const HASH_FULL: HashAll<FULL_CONTEXTS> = hashes!(
     FULL,
-    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27
 );
 
 /// Number of contexts of class 1.
@@ -75,6 +75,8 @@ pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
     Kind::WordBefore,
     Kind::LineColumn,
     Kind::Indirect1,
+    Kind::NestingWord,
+    Kind::WordAbove,
 ];
 
 /// The place of [`Kind::Expected`] in [`FULL`].
@@ -85,7 +87,7 @@ pub(crate) const EXPECTED_CONTEXT: usize = 21;
 pub(crate) const DIRECT_CONTEXTS: [usize; DIRECT] = [0, 1, 2, 5];
 
 /// Number of contexts of class 2.
-pub(crate) const FULL_CONTEXTS: usize = 26;
+pub(crate) const FULL_CONTEXTS: usize = 28;
 
 /// What a class is made of.
 pub(crate) struct Class<const C: usize, const K: usize, const M: usize> {

@@ -240,17 +240,17 @@ impl<
 
     /// Computes the hashes of all contexts and asks the cache for their lines.
     fn hash_contexts(&mut self, end: usize) {
-        self.refiner.prepare(&self.tracker, 0);
         (self.hash_all)(&self.tracker, end, &mut self.hashes);
         self.touch_lines(1);
     }
 
-    /// The same for the context that asks what the longest match foretells.
+    /// The same for the context that asks what the longest match foretells, and
+    /// for the first maps.
     fn hash_expected(&mut self, end: usize) {
+        let foretold = expected(&self.matches);
+        self.refiner.prepare(&self.tracker, 0, foretold);
         if RUNS {
-            let context = self
-                .tracker
-                .context(Kind::Expected, end, expected(&self.matches));
+            let context = self.tracker.context(Kind::Expected, end, foretold);
             let hash = &mut self.hashes[class::EXPECTED_CONTEXT];
             *hash = salted(context, Kind::Expected);
             self.table.touch(Self::line(*hash, 1));
@@ -335,7 +335,8 @@ impl<
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
         self.refiner.select(partial);
-        self.refiner.prepare(&self.tracker, partial);
+        let foretold = expected(&self.matches);
+        self.refiner.prepare(&self.tracker, partial, foretold);
         let mut known = 0;
         let x = self.inputs.values_mut();
         for i in 0..C {

@@ -12,9 +12,11 @@ use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, squash, stretch};
 const KEPT_SECOND: usize = 2;
 /// Weight sets of the second mixers that only wide classes have besides.
 const MORE_SETS: usize = 2048;
-/// Maps of the last stage: orders 1 and 3, and in wide classes orders 0 and 2
-/// and the word.
-const MAPS: usize = 5;
+/// Maps of the last stage: orders 1 and 3, and in wide classes orders 0 and 2,
+/// the word, and what the longest match foretells.
+const MAPS: usize = 6;
+/// Class of the longest matches that count as short.
+const LONG: u32 = 12;
 /// Maps of a narrow class.
 const NARROW_MAPS: usize = 2;
 
@@ -67,7 +69,7 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
     fn sizes(refining: &Refining) -> impl Iterator<Item = usize> {
         let hashed = 1 << refining.hashed_bits;
         let count = if WIDE { MAPS } else { NARROW_MAPS };
-        [1 << 16, hashed, 1024, hashed, hashed]
+        [1 << 16, hashed, 1024, hashed, hashed, 1 << 17]
             .into_iter()
             .take(count)
     }
@@ -102,15 +104,19 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
 
     /// Finds the contexts of the large maps for the bit after the next, which
     /// follows `partial`, and asks the cache for them. With `partial` 0: for the
-    /// first bit of a byte.
+    /// first bit of a byte. `foretold` is the byte that the longest match says
+    /// and 256, or 0, and the class of its length.
     #[inline(always)]
-    pub(crate) fn prepare(&mut self, tracker: &Tracker, partial: u32) {
+    pub(crate) fn prepare(&mut self, tracker: &Tracker, partial: u32, foretold: (u32, u32)) {
         let c1 = tracker.byte(1) as usize;
         self.next[0] = c1 << 8 | (partial as usize) << 1;
         self.next[1] = tracker.last_slot(3, partial) << 1;
         if WIDE {
             self.next[3] = tracker.last_slot(2, partial) << 1;
             self.next[4] = tracker.word_slot(partial) << 1;
+            let (byte, length_class) = foretold;
+            let byte = byte & 255 | u32::from(length_class > LONG) << 8;
+            self.next[5] = (byte << 8 | partial << 1) as usize;
         }
         for (i, (map, &next)) in self.maps.iter().zip(&self.next).enumerate() {
             if i != 2 {
@@ -155,15 +161,16 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
         }
         // Small enough to be at hand.
         self.maps[2].select(situation.partial | match_class.min(3) << 8);
-        let [by_one, by_three, by_none, by_two, by_word] = &mut self.maps[..] else {
+        let [by_one, by_three, by_none, by_two, by_word, by_match] = &mut self.maps[..] else {
             return p_q16;
         };
         let (r1, r3) = (by_one.refine(x_q8), by_three.refine(x_q8));
         let (r0, r2) = (by_none.refine(x_q8), by_two.refine(x_q8));
-        let word = by_word.refine(x_q8);
+        let (word, foretold) = (by_word.refine(x_q8), by_match.refine(x_q8));
         let refined = self.refined.values_mut();
-        for (i, p_q16) in [p_q16, r0, r1, r2, r3, word].into_iter().enumerate() {
-            refined[i] = stretch(p_q16) as i16;
+        let all = [p_q16, r0, r1, r2, r3, word, foretold];
+        for (refined, p_q16) in refined.iter_mut().zip(all) {
+            *refined = stretch(p_q16) as i16;
         }
         let mixed = squash(self.last.mix(&self.refined, situation.partial));
         let mean = (2 * p_q16 + r0 + r1 + r2 + 2 * r3 + word + 4) >> 3;

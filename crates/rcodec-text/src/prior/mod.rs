@@ -82,27 +82,14 @@ pub(crate) fn forget() {
 /// Number and id of the shipped prior that fits best, by its signature; `None`
 /// if there is none in reach.
 pub(crate) fn best_shipped(sample: &[u8]) -> Option<(u8, ModelId)> {
-    let kept = locked(&SIGNATURES).clone();
-    let signatures = kept.unwrap_or_else(|| {
-        let registry = Registry::from_env();
-        let budget = Budget::new(Limits::default());
-        let load = |&id| signature::of_file(&registry.load(id, &budget).ok()?);
-        let signatures: Signatures = SHIPPED.iter().map(load).collect();
-        locked(&SIGNATURES).insert(signatures).clone()
-    });
-    let costs = signatures.iter().zip((1u8..).zip(SHIPPED));
+    let registry = Registry::from_env();
+    let costs = signature::SHIPPED.iter().zip((1u8..).zip(SHIPPED));
     costs
-        .filter_map(|(signature, (number, &id))| {
-            Some((signature::cost(signature.as_ref()?, sample), number, id))
-        })
+        .filter(|&(_, (_, &id))| registry.has(id))
+        .map(|(signature, (number, &id))| (signature::cost(signature, sample), number, id))
         .min_by_key(|&(cost, ..)| cost)
         .map(|(_, number, id)| (number, id))
 }
-
-/// The signatures of the shipped priors, those in reach.
-static SIGNATURES: Mutex<Option<Signatures>> = Mutex::new(None);
-
-type Signatures = Arc<[Option<Vec<u8>>]>;
 
 impl Prior {
     /// Memory that a prior takes, about, in bytes.
