@@ -15,8 +15,6 @@ use rcodec_entropy::{AdaptiveBit, BitModel, CountedBit};
 const STEP_Q8: i32 = 16;
 /// Bits of a weight below its Q12 that are not kept.
 const WEIGHT_SHIFT: u32 = 6;
-/// Maps that are kept: the others have too many contexts.
-const APMS: usize = 2;
 
 /// A context of a map that has seen fewer bits at every point is not kept.
 const MIN_COUNT: u32 = 20;
@@ -52,7 +50,9 @@ impl Numbers for Reader<'_> {
 ///
 /// # Errors
 /// None but for memory.
-pub(super) fn pack<const N: usize, const P: usize>(learned: Learned<'_, N, P>) -> Result<Vec<u8>> {
+pub(super) fn pack<const N: usize, const P: usize, const WIDE: bool>(
+    learned: Learned<'_, N, P, WIDE>,
+) -> Result<Vec<u8>> {
     let mut writer = Writer(Vec::new());
     code(learned, 0, &mut writer)?;
     Ok(writer.0)
@@ -64,9 +64,9 @@ pub(super) fn pack<const N: usize, const P: usize>(learned: Learned<'_, N, P>) -
 /// # Errors
 /// [`Error::Malformed`](rcodec_core::Error::Malformed) and
 /// [`Error::Truncated`](rcodec_core::Error::Truncated).
-pub(super) fn unpack<const N: usize, const P: usize>(
+pub(super) fn unpack<const N: usize, const P: usize, const WIDE: bool>(
     primed_rate_q16: u32,
-    learned: Learned<'_, N, P>,
+    learned: Learned<'_, N, P, WIDE>,
     packed: &[u8],
 ) -> Result<()> {
     let mut reader = Reader(Cursor::new(packed, 0));
@@ -75,8 +75,8 @@ pub(super) fn unpack<const N: usize, const P: usize>(
 }
 
 /// Both directions: the order of the lists.
-fn code<const N: usize, const P: usize, L: Numbers>(
-    learned: Learned<'_, N, P>,
+fn code<const N: usize, const P: usize, const WIDE: bool, L: Numbers>(
+    learned: Learned<'_, N, P, WIDE>,
     primed_rate_q16: u32,
     lists: &mut L,
 ) -> Result<()> {
@@ -98,7 +98,7 @@ fn code<const N: usize, const P: usize, L: Numbers>(
     for mixer in &mut learned.refiner.second {
         code_mixer(lists, mixer, primed_rate_q16 / 2)?;
     }
-    for map in &mut learned.refiner.maps[..APMS] {
+    for map in learned.refiner.kept_maps() {
         code_apm(lists, map)?;
     }
     Ok(())
