@@ -21,7 +21,7 @@ const SETS: [usize; 14] = [
     576, 768, 1024, 256, 2048, 256, 512, 1024, 2048, 1024, 2048, 2048, 1024, 8,
 ];
 /// Sets of the mixers a, b, c, d of the second.
-const SECOND_SETS: [usize; 4] = [256, 576, 2048, 2048];
+const SECOND_SETS: [usize; 4] = [576, 256, 2048, 2048];
 /// Inputs of the second layer.
 const SECOND_INPUTS: usize = 16;
 
@@ -62,11 +62,14 @@ pub(super) struct Model {
     pub(super) maps: Vec<Map>,
     last: Mixer,
     used: Used,
+    /// `expected` and `expected_class` before the last bit.
+    expected_before: (u32, u32),
 }
 
 /// What a prediction used, for learning.
 #[derive(Default)]
 struct Used {
+    p1: u32,
     node: usize,
     /// The bits that runs and match models foretold.
     runs: Vec<Option<bool>>,
@@ -131,6 +134,7 @@ impl Model {
         let rows = |kind| match kind {
             MapKind::Match => 1024,
             MapKind::Order1 => 65536,
+            MapKind::Foretold => 131_072,
             MapKind::Order2 | MapKind::Order3 | MapKind::Word => class.hashed_rows,
         };
         let mut model = Model {
@@ -172,6 +176,7 @@ impl Model {
                 .collect(),
             last: Mixer::new(8, 256, 10922, Rate::falling(40, 40, 1)),
             used: Used::default(),
+            expected_before: (0, 0),
             histories,
         };
         model.hash_contexts();
@@ -182,8 +187,8 @@ impl Model {
     /// Section 14.
     pub(super) fn begin_with(&mut self, mut prior: Prior) -> Result<()> {
         prior.give_weights(self)?;
-        if let [_, b, c, d] = &mut self.second[..] {
-            let (weights, rate) = b.learned(b.sets() - 1);
+        if let [a, _, c, d] = &mut self.second[..] {
+            let (weights, rate) = a.learned(a.sets() - 1);
             for mixer in [c, d] {
                 (0..mixer.sets()).for_each(|set| mixer.give(set, &weights, rate));
             }
@@ -320,6 +325,7 @@ impl Model {
             let says = self.last.mix(&results, partial as usize);
             mean = (squash(says) + mean) >> 1;
         }
+        used.p1 = mean;
         self.used = used;
         mean
     }
@@ -351,8 +357,8 @@ impl Model {
     fn second_sets(&self, matched: usize, seen: usize) -> [usize; 4] {
         let k = self.known as usize;
         [
-            self.partial as usize,
             (8 * matched + seen) * 8 + k,
+            self.partial as usize,
             8 * self.noted.place() + k,
             (self.noted.word >> 7) as usize % 2048,
         ]
@@ -368,6 +374,10 @@ impl Model {
         };
         match kind {
             MapKind::Match => partial + 256 * matched.min(3),
+            MapKind::Foretold => {
+                let (byte, class) = self.expected_before;
+                65536 * usize::from(class > 12) + 256 * (byte as usize % 256) + partial
+            }
             MapKind::Order1 => 256 * usize::from(noted.c(1)) + partial,
             MapKind::Order2 => hashed(noted.last(2)),
             MapKind::Order3 => hashed(noted.last(3)),
@@ -378,12 +388,15 @@ impl Model {
     /// Learns the bit that was predicted, and goes on behind it.
     pub(super) fn learn(&mut self, bit: bool) {
         let used = std::mem::take(&mut self.used);
-        for mixer in self.first.iter_mut().chain(&mut self.second) {
-            mixer.learn(bit);
+        if (65536 * u32::from(bit)).abs_diff(used.p1) >= self.class.least_error {
+            for mixer in self.first.iter_mut().chain(&mut self.second) {
+                mixer.learn(bit);
+            }
+            if self.class.last_mixer {
+                self.last.learn(bit);
+            }
         }
-        if self.class.last_mixer {
-            self.last.learn(bit);
-        }
+        self.expected_before = self.expected();
         for (map, &point) in self.maps.iter_mut().zip(&used.points) {
             map.learn(point, bit);
         }
@@ -429,6 +442,7 @@ impl Model {
         for model in &mut self.matches {
             model.advance(&self.noted.content);
         }
+        self.expected_before = self.expected();
         self.hash_contexts();
         self.look_up();
     }

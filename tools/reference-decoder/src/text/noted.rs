@@ -234,6 +234,8 @@ pub(super) enum Context {
     WordBefore,
     LineColumn,
     Expected,
+    NestingWord,
+    WordAbove,
 }
 
 impl Context {
@@ -282,6 +284,12 @@ impl Context {
             ),
             Context::WordBefore => (26, hash2(n.before, c1 + 256 * n.word_length.min(3), 0x24)),
             Context::LineColumn => (27, hash2(n.first_word ^ n.field, column, 0x25)),
+            Context::NestingWord => {
+                let (open, name) = n.nesting.last().copied().unwrap_or((0, 0));
+                let inside = u32::from(open) + 256 * u32::from(n.quoted);
+                (30, hash2(inside ^ name.rotate_left(9), n.word ^ c1, 0x27))
+            }
+            Context::WordAbove => (32, hash2(n.word, above, 0x29)),
             Context::Expected => (
                 28,
                 hash2(expected + (expected_class.min(15) << 16), c1, 0x22),

@@ -25,10 +25,11 @@ pub(super) struct PriorSlots {
 impl PriorSlots {
     /// What it knows of a context with this hash, when these bits are known.
     pub(super) fn find(&self, h: u32, partial: u32) -> Option<Slot> {
-        let m = (h ^ partial.wrapping_mul(0x9E37_79B1)).wrapping_mul(0x85EB_CA6B);
+        let m = h.wrapping_mul(0x85EB_CA6B);
         let m = (m ^ m >> 15).wrapping_mul(0xC2B2_AE35);
-        let line = &self.lines[(m >> 14) as usize];
-        let &(_, nodes) = line.iter().find(|&&(check, _)| check == m % 4096)?;
+        let line = &self.lines[((m >> 14) ^ (partial >> 1 & 15)) as usize];
+        let check = m.wrapping_add(partial.wrapping_mul(0x9E5B)) % 4096;
+        let &(_, nodes) = line.iter().find(|slot| slot.0 == check)?;
         Some(Slot {
             nodes,
             origin: 1,
@@ -185,7 +186,7 @@ impl Prior {
         for mixer in &mut model.first {
             give_mixer(&mut bytes, mixer, class.prior_rates[0], class.rate.first)?;
         }
-        for mixer in &mut model.second[..2] {
+        for mixer in model.second.iter_mut().take(2) {
             give_mixer(
                 &mut bytes,
                 mixer,
@@ -194,8 +195,12 @@ impl Prior {
             )?;
         }
 
-        // The first two maps.
-        for map in &mut model.maps[..2] {
+        // Maps.
+        for kind in class.prior_maps {
+            let Some(at) = class.maps.iter().position(|map| map.0 == *kind) else {
+                continue;
+            };
+            let map = &mut model.maps[at];
             let per_row = class.points;
             let learned = list(&mut bytes, map.points.len() / per_row)?;
             let rows: Vec<usize> = (0..learned.len())
