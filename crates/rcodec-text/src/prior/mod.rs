@@ -29,7 +29,7 @@ use crate::cm::table::PriorTable;
 use rcodec_core::{Budget, Error, Limits, ModelId, Reservation, Result};
 use rcodec_model::registry::Registry;
 use rcodec_model::{Model as ModelFile, TensorData};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The family of the model files.
 pub(crate) const FAMILY: &str = "text";
@@ -52,8 +52,16 @@ pub(crate) struct Prior {
     id: ModelId,
     /// What it knows of contexts.
     pub(crate) slots: PriorTable,
-    /// For each class by number: packed weights.
-    weights: Vec<(u8, Vec<u8>)>,
+    /// What it knows of predicting, for each class.
+    weights: Vec<Weights>,
+}
+
+/// What a model of a class had learned.
+struct Weights {
+    class: u8,
+    packed: Vec<u8>,
+    /// Unpacked, once they were needed.
+    lists: OnceLock<weights::Lists>,
 }
 
 /// A prior in use, and what was charged for it.
@@ -144,8 +152,11 @@ impl Prior {
                     slots = Some(slots::unpack(packed, &budget)?.0);
                 }
                 name => {
-                    let class = name.strip_prefix("weights.").and_then(|n| n.parse().ok());
-                    weights.push((class.ok_or_else(unknown_part)?, packed.clone()));
+                    weights.push(Weights {
+                        class: class_of(name).ok_or_else(unknown_part)?,
+                        packed: packed.clone(),
+                        lists: OnceLock::new(),
+                    });
                 }
             }
         }
@@ -173,12 +184,19 @@ impl Prior {
         class: &Class<C, K, M>,
         model: &mut Model<C, K, N, M, P, RUNS>,
     ) -> Result<()> {
-        let weights = self.weights.iter().find(|(n, _)| *n == class.number);
-        match weights {
-            Some((_, packed)) => weights::unpack(class.primed_rate_q16, model.learned(), packed),
-            None => Ok(()),
-        }
+        let weights = self.weights.iter().find(|w| w.class == class.number);
+        let Some(Weights { packed, lists, .. }) = weights else {
+            return Ok(());
+        };
+        weights::unpack(class.primed_rate_q16, model.learned(), packed, lists)
     }
+}
+
+/// The class of `weights.N`; no number has two names.
+fn class_of(name: &str) -> Option<u8> {
+    let digits = name.strip_prefix("weights.")?;
+    let class: u8 = digits.parse().ok()?;
+    (class.to_string() == digits).then_some(class)
 }
 
 fn unknown_part() -> Error {
