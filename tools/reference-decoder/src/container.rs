@@ -355,11 +355,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
 
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
-        let byte = |pair: &[u32]| (pair[0] * 16 + pair[1]) as u8;
-        digits.chunks(2).map(byte).collect()
-    }
+    use crate::tests::hex;
 
     const COMPACT: &str = "f7 72 1a 40 06 68 65 6c 6c 6f 0a 43 7f 57 0c";
     const BLOCKS: &str = "f7 72 1a 60 01 01 00 8d be 9e 26 67 9e d1 32 f1 a7

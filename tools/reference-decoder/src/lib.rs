@@ -116,3 +116,13 @@ fn bytes_of(stream: &Stream, block: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result
     }
     Ok((content.len() as u64, content))
 }
+
+#[cfg(test)]
+mod tests {
+    /// Bytes from hexadecimal digits.
+    pub(crate) fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+        let byte = |pair: &[u32]| (pair[0] * 16 + pair[1]) as u8;
+        digits.chunks(2).map(byte).collect()
+    }
+}

@@ -335,3 +335,50 @@ fn level_at(levels: &[i64], t: i64) -> i64 {
         .and_then(|t| levels.get(t).copied())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::hex;
+
+    #[test]
+    fn the_examples_of_the_page_decode() {
+        let audio = Audio {
+            rate: 48000,
+            channels: 1,
+            bits: 16,
+            float: false,
+        };
+        let linear = "
+            06 18 02 d0 0f 48 07
+            4c b8 d7 27 b3 91 43 73 ce 4f 6e 1a 55 47 3b d0 0f 88 d9 1b 1c";
+        let adaptive = "
+            05 18 01 02 d0 0f 48 07
+            ff ed d0 64 61 e3 53 6e 2b 44 ae 83 81 0f 10 e9 3d 4d 90";
+        let samples = [
+            1000, 1001, 1000, 1002, 1004, 1006, 1009, 1009, 1012, 1018, 1020, 1026, 1032, 1037,
+            1043, 1045, 1046, 1049, 1055, 1058, 1060, 1066, 1072, 1071,
+        ];
+        for payload in [linear, adaptive] {
+            let decoded = decode_block(&audio, 40000, &hex(payload)).unwrap();
+            assert_eq!(decoded, [samples]);
+        }
+    }
+
+    #[test]
+    fn scaled_floats_have_the_patterns_of_floats() {
+        for (i, e) in [
+            (1, 0),
+            (-3, -2),
+            (1, -149),
+            (0xff_ffff, 104),
+            (0x1_0000, -149),
+        ] {
+            let float = i as f64 * 2_f64.powi(e);
+            let pattern = (float as f32).to_bits() as i32;
+            assert_eq!(scaled(i, i64::from(e)), Ok(pattern), "{i} {e}");
+        }
+        assert!(scaled(0x1ff_ffff, 0).is_err());
+        assert!(scaled(1 << 24, 104).is_err());
+    }
+}

@@ -189,3 +189,64 @@ fn streams<'a>(bytes: &mut Bytes<'a>, count: usize) -> Result<Vec<&'a [u8]>> {
     streams.push(bytes.rest());
     Ok(streams)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::hex;
+
+    /// Decodes one of the page's examples [7], of 8 bits, and compares.
+    fn example(payload: &str, size: [usize; 2], channels: &[fn(i32, i32) -> i32]) {
+        let group = Group {
+            width: size[0],
+            rows: size[1],
+            channels: channels.len(),
+            bits: 8,
+        };
+        let planes = decode_group(group, &hex(payload)).unwrap();
+        for (plane, sample) in planes.iter().zip(channels) {
+            for (at, &decoded) in plane.iter().enumerate() {
+                let (x, y) = ((at % group.width) as i32, (at / group.width) as i32);
+                assert_eq!(decoded, sample(x, y), "({x}, {y})");
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_page_decode() {
+        let slope: fn(i32, i32) -> i32 = |x, y| 10 + 9 * x + 5 * y + x * y % 3;
+        let fast = "
+            03 0c 0e 53 e4 1e e8 44 17 9d 85 a0 1d 2b 18 d0 8b 4f 29 e7 bb
+            9f 3f fb c9 81 15 fe ed 9d 4b 33 e0 33 54 da e4 6f 05 20 a2 10";
+        let normal = "
+            01 00 be 08 9b d7 61 90 ec bb 72 cd 52 ce 97 e7 d4 d8 95 b3 7e
+            72 ee d2 0c 65 fd fc 97";
+        let large = "
+            04 00 bd 0a d8 3c c9 1a 37 8d ac 39 43 03 3b 4f 05 cf 5b 99 24
+            82 f5 25 28 8b b1 f7 a9 a0 0e c5 cd 13 8b";
+        for payload in [fast, normal, large] {
+            example(payload, [10, 6], &[slope]);
+        }
+        let colours = "
+            01 00 14 14 be 08 8c fc 23 5a 84 5a 6d e7 16 1d 7d 7f 82 c7 a6
+            7d 5f c9 99 37 54 a6 d1 7b 95 28 17 7f 26 2c 90 6f 1d bd 7f e2
+            65 db 2c d9 3a 14 b9 02 b4 ef 54 e4 bf 38 ef 8f 46 31 9d 7a ae
+            80 d1 88 5c 62 c9 7d 1f 46 26 51";
+        example(
+            colours,
+            [12, 4],
+            &[
+                |x, y| 20 * x + y,
+                |x, y| 18 * x + 2 * y + 7,
+                |x, y| 200 - 15 * x + x * x * y % 5,
+            ],
+        );
+        for payload in ["02 9f ff ed 28 9a e7 a1 06", "04 04 9f ff ed 27 8a 79"] {
+            example(payload, [33, 31], &[|x, y| (x + y) % 2 * 255]);
+        }
+        let three = "
+            02 9f ff ea 15 2c 2e 7f 78 42 46 e5 33 a7 13 95 60 95 f6 d4 38
+            30 d2 95 3f c9 31 0b";
+        example(three, [20, 12], &[|x, y| 100 * ((x * x + y) / 3 % 3)]);
+    }
+}
