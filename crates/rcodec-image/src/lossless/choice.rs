@@ -36,6 +36,11 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
         4..=6 => (45, 70),
         _ => (30, 90),
     };
+    // A photograph with a plain sky is hardly smaller in graphics mode, which
+    // takes ten times as long as the fast one.
+    if other == MODE_FAST && repeated >= graphics_above && is_photographic(planes) {
+        return Ok(vec![other]);
+    }
     if repeated >= graphics_above {
         // Where pixels do not fit into symbols, the other one applies.
         return Ok(first_that_applies(vec![MODE_GRAPHICS, other], planes));
@@ -108,6 +113,11 @@ pub(crate) fn repeated_percent(planes: &Planes) -> usize {
         }
     }
     100 * repeated / pixels.max(1)
+}
+
+/// Whether there are many colours, and not the same blocks again and again.
+pub(crate) fn is_photographic(planes: &Planes) -> bool {
+    !has_few_colours(planes) && again_percent(planes) < AGAIN_PERCENT
 }
 
 /// Whether there are far fewer colours than in a photograph.
