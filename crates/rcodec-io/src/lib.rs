@@ -20,7 +20,7 @@
 //! | lossless WebP, QOI | pixels, all chunks | the same format, pixels and chunks |
 //! | WAV, RF64, BW64, Wave64, AIFF, AIFF-C: 8–32-bit integers, 32-bit float | samples | the same file |
 //! | any bytes, with [`ReadOptions::raw`] | samples | the same bytes |
-//! | anything else, damaged, animated, several pages | bytes | the same file |
+//! | anything else, damaged, several pages, animated (but APNG) | bytes | the same file |
 //! | JPEG, lossy WebP, other BMP, TIFF, PNM, with [`ReadOptions::pixels`] | pixels | PNG |
 //! | FLAC, with [`ReadOptions::transcode`] | samples, tags, pictures, cue points | WAV with the same samples and tags |
 //! | MP3, Vorbis, AAC, with [`ReadOptions::transcode`] | 16-bit samples, tags, pictures | WAV with the tags |
@@ -50,6 +50,7 @@ mod wav;
 mod writer;
 
 pub use loudness::LoudnessMeter;
+pub use png::{Animation, Frame};
 pub use probe::{PROBE_BYTES, SourceKind, probe};
 pub use raw::RawSound;
 pub use source::{ReadOptions, Source, open};

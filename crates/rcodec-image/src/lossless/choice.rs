@@ -148,7 +148,14 @@ fn again_percent(planes: &Planes) -> usize {
     for y in 1..planes.rows {
         for x in 3..width {
             let at = y * width + x;
-            let mut hash = 0x9e37_79b1u32;
+            // One pixel value in 16, the same wherever it stands.
+            let pixel = planes.channels.iter().fold(0x9e37_79b1u32, |hash, plane| {
+                (hash ^ u32::from(plane[at])).wrapping_mul(0x2c1b_3c6d)
+            });
+            if pixel >> 28 != 0 {
+                continue;
+            }
+            let mut hash = pixel;
             let mut flat = true;
             for plane in &planes.channels {
                 let (here, above) = (&plane[at - 3..=at], &plane[at - width - 3..=at - width]);
@@ -157,8 +164,7 @@ fn again_percent(planes: &Planes) -> usize {
                     hash = (hash.rotate_left(5) ^ u32::from(sample)).wrapping_mul(0x2c1b_3c6d);
                 }
             }
-            // One block in 16, the same wherever it stands.
-            if flat || hash >> 28 != 0 {
+            if flat {
                 continue;
             }
             let check = hash | 1;

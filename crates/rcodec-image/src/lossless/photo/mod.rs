@@ -20,13 +20,13 @@ mod contexts;
 mod experts;
 mod field;
 mod local;
-mod mixer;
 mod node;
 pub(crate) mod ols;
 mod pipeline;
 mod seen;
 mod solve;
 mod tree;
+mod window;
 
 use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
