@@ -9,13 +9,14 @@
 //!
 //! [`open`] finds a file's kind by content ([`probe`]) and reads it as a
 //! picture, sound or bytes; what cannot be represented exactly as pixels or
-//! samples (animations, damaged files, exotic sample types) is given as bytes.
+//! samples (animations but APNG, damaged files, exotic sample types) is given as bytes.
 //! [`create`] writes media in an [`OutputFormat`]; [`restore_format`] says which
 //! one a decoder should choose.
 //!
 //! | source | given as | comes back as |
 //! |---|---|---|
 //! | PNG, every kind | pixels, all chunks | PNG with the same pixels and chunks, not interlaced |
+//! | animated PNG | all frames below each other ([`Animation`]), all chunks | animated PNG with the same frames and chunks |
 //! | BMP, binary PNM, PAM, TIFF, not compressed | pixels | the same file |
 //! | lossless WebP, QOI | pixels, all chunks | the same format, pixels and chunks |
 //! | WAV, RF64, BW64, Wave64, AIFF, AIFF-C: 8–32-bit integers, 32-bit float | samples | the same file |

@@ -38,7 +38,11 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     };
     // A photograph with a plain sky is hardly smaller in graphics mode, which
     // takes ten times as long as the fast one.
-    if other == MODE_FAST && repeated >= graphics_above && is_photographic(planes) {
+    if other == MODE_FAST
+        && planes.pixels() > SAMPLE_PIXELS
+        && repeated >= graphics_above
+        && is_photographic(planes)
+    {
         return Ok(vec![other]);
     }
     if repeated >= graphics_above {
