@@ -95,7 +95,8 @@ struct Done {
     media: MediaHeader,
     codec: &'static str,
     samples: u64,
-    rcd_bytes: u64,
+    /// None where only a part was read.
+    rcd_bytes: Option<u64>,
     /// What was lost and is silence now.
     lost: Option<String>,
 }
@@ -245,7 +246,7 @@ fn decode_recovering(
     Ok(Done {
         codec: rcodec::codec(header.codec)?.info().name,
         samples: recovery.frames() * u64::from(audio.channels),
-        rcd_bytes: file.len() as u64,
+        rcd_bytes: Some(file.len() as u64),
         lost: recover::report(input, &recovery, audio.sample_rate),
         media: header.media,
     })
@@ -269,7 +270,7 @@ fn decode_range<R: BufRead>(
         codec: rcodec::codec(header.codec)?.info().name,
         media: header.media,
         samples: range.samples(),
-        rcd_bytes: 0,
+        rcd_bytes: None,
         lost: None,
     })
 }
@@ -315,7 +316,7 @@ fn decode(
         codec: rcodec::codec(header.codec)?.info().name,
         media: header.media,
         samples,
-        rcd_bytes: summary.bytes,
+        rcd_bytes: Some(summary.bytes),
         lost: None,
     })
 }
@@ -354,7 +355,7 @@ fn verify_file(
         codec: rcodec::codec(header.codec)?.info().name,
         media: &header.media,
         media_bytes: 0,
-        rcd_bytes: summary.bytes,
+        rcd_bytes: Some(summary.bytes),
         samples,
         elapsed: started.elapsed(),
         note: None,

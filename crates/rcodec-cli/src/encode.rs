@@ -195,7 +195,7 @@ impl<'a> Job<'a> {
             codec: done.codec.info().name,
             media: &done.media,
             media_bytes: progress.read_bytes(),
-            rcd_bytes: done.rcd_bytes,
+            rcd_bytes: Some(done.rcd_bytes),
             samples: done.samples,
             elapsed: started.elapsed(),
             note: done.note,

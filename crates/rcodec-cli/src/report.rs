@@ -16,9 +16,10 @@ pub(crate) struct FileReport<'a> {
     pub(crate) codec: &'static str,
     pub(crate) media: &'a MediaHeader,
     /// Bytes of the media's own file and of the `.rcd` file; of a decode to a
-    /// pipe, the former is what was written.
+    /// pipe, the former is what was written. The latter is not known where
+    /// only a part was read.
     pub(crate) media_bytes: u64,
-    pub(crate) rcd_bytes: u64,
+    pub(crate) rcd_bytes: Option<u64>,
     /// Samples (bytes, for bytes).
     pub(crate) samples: u64,
     pub(crate) elapsed: Duration,
@@ -44,17 +45,18 @@ impl FileReport<'_> {
         if let Some(output) = &self.output {
             line += &format!(" -> {output}");
         }
-        let (from, to) = if self.action == "encoded" {
-            (self.media_bytes, self.rcd_bytes)
-        } else {
-            (self.rcd_bytes, self.media_bytes)
+        let media = grouped(self.media_bytes);
+        line += &match (self.action, self.rcd_bytes.map(grouped)) {
+            ("verified", Some(rcd)) => format!(": {rcd} bytes, verified"),
+            ("encoded", Some(rcd)) => format!(": {media} -> {rcd} bytes"),
+            (_, Some(rcd)) => format!(": {rcd} -> {media} bytes"),
+            (_, None) => format!(": a part, {media} bytes"),
         };
-        line += &match self.action {
-            "verified" => format!(": {} bytes, verified", grouped(from)),
-            _ => format!(": {} -> {} bytes", grouped(from), grouped(to)),
-        };
-        if self.media_bytes > 0 && self.action != "verified" {
-            let percent = 100.0 * self.rcd_bytes as f64 / self.media_bytes as f64;
+        if let Some(rcd_bytes) = self.rcd_bytes
+            && self.media_bytes > 0
+            && self.action != "verified"
+        {
+            let percent = 100.0 * rcd_bytes as f64 / self.media_bytes as f64;
             line += &format!(" ({percent:.1}%)");
         }
         for (value, unit) in [self.rate(), self.speed()].into_iter().flatten() {
@@ -88,7 +90,7 @@ impl FileReport<'_> {
 
     /// Bits per pixel, per audio sample or per byte.
     fn rate(&self) -> Option<(f64, &'static str)> {
-        let bits = self.rcd_bytes as f64 * 8.0;
+        let bits = self.rcd_bytes? as f64 * 8.0;
         let (units, unit) = match self.media {
             MediaHeader::Image(image) => (
                 f64::from(image.width) * f64::from(image.height),

@@ -26,10 +26,11 @@ use super::learning::Notes;
 use super::linear::LinearPass;
 use super::packing;
 use super::predictor::{Plane, Predictor};
-use super::preset::{Mixing, Preset};
+use super::preset::{FAST_PRESETS, Mixing, Preset};
 use super::reference::{Magnitudes, choose_reference};
 use super::structure::{ChannelPlan, CodedPlan, LevelSet};
-use rcodec_core::{Budget, Effort, Error, Result, SampleFormat};
+use super::trial;
+use rcodec_core::{Budget, Effort, Error, Reservation, Result, SampleFormat};
 use rcodec_entropy::{AnsDecoder, AnsEncoder, BitCoder, RangeBitDecoder, RangeBitEncoder};
 use rcodec_fixed::{Engine, Work};
 
@@ -38,6 +39,9 @@ const MODE_PREDICTED: u8 = 1;
 const MODE_LINEAR: u8 = 2;
 const MODE_MASK: u8 = 3;
 const FLAG_FRAMES: u8 = 4;
+
+/// Samples and the memory charged for them.
+pub(crate) type Charged = (Vec<i32>, Reservation);
 
 /// What all blocks of a stream share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +59,11 @@ pub(crate) enum Method {
     Linear,
     /// Everything adapts; the number of a [`Preset`].
     Preset(u8),
+    /// The same, with the best of several presets for each block.
+    Best(&'static [u8]),
 }
 
 impl Method {
-    /// The preset, if it has one.
-    fn preset(self) -> Option<Preset> {
-        match self {
-            Method::Linear => None,
-            Method::Preset(number) => Preset::by_number(number),
-        }
-    }
-
     /// The method that an effort uses for so many samples a second. Where they
     /// are few (speech), there is time for more, and short memories pay.
     pub(crate) fn for_effort(effort: Effort, samples_per_second: u64) -> Method {
@@ -74,7 +72,8 @@ impl Method {
             1 => Method::Linear,
             2 => Method::Preset(1),
             3 => Method::Preset(2),
-            4..=6 => Method::Preset(if slow { 6 } else { 3 }),
+            4..=6 if slow => Method::Preset(6),
+            4..=6 => Method::Best(&FAST_PRESETS),
             7..=8 => Method::Preset(if slow { 7 } else { 4 }),
             _ => Method::Preset(if slow { 7 } else { 5 }),
         }
@@ -91,13 +90,10 @@ pub(crate) fn encode_block(samples: &[i32], layout: &Layout, method: Method) -> 
     }
     let mut packed = header.clone();
     packed[0] |= MODE_VERBATIM;
-    match method {
-        Method::Linear => header[0] |= MODE_LINEAR,
-        Method::Preset(preset) => {
-            header[0] |= MODE_PREDICTED;
-            header.push(preset);
-        }
-    }
+    header[0] |= match method {
+        Method::Linear => MODE_LINEAR,
+        Method::Preset(_) | Method::Best(_) => MODE_PREDICTED,
+    };
     let predicted = encode_predicted(samples, layout, method, header, None);
     let verbatim_len = packed.len() + packing::packed_len(samples.len(), layout.format.bits());
     if predicted.len() < verbatim_len {
@@ -116,15 +112,21 @@ fn encode_predicted(
 ) -> Vec<u8> {
     let frames = samples.len() / layout.channels;
     let form = (layout.format == SampleFormat::Float32).then(|| FloatForm::choose(samples));
+    let mut planes = planes_of(samples, layout, form);
+    let plans = plan_channels(&mut planes);
+    let number = match method {
+        Method::Linear => None,
+        Method::Preset(number) => Some(number),
+        Method::Best(numbers) => trial::choose(numbers, &planes, &plans),
+    };
+    out.extend(number);
     if let Some(form) = form {
         form.write(&mut out);
     }
-    let mut planes = planes_of(samples, layout, form);
-    let plans = plan_channels(&mut planes);
     plans.iter().for_each(|plan| plan.write(&mut out));
-    let method = method.preset();
-    let mut blocks = BlockCoder::new(method.as_ref(), &plans, frames, notes);
-    let payload = if method.is_none() {
+    let preset = number.and_then(Preset::by_number);
+    let mut blocks = BlockCoder::new(preset.as_ref(), &plans, frames, notes);
+    let payload = if preset.is_none() {
         let mut encoder = AnsEncoder::new();
         blocks.encode(&mut encoder, &mut planes);
         encoder.finish()
@@ -299,9 +301,9 @@ impl<'a> BlockCoder<'a> {
     }
 }
 
-/// Decodes a block into interleaved samples. Offsets in errors are those
-/// within the block.
-pub(crate) fn decode_block(payload: &[u8], layout: &Layout, budget: &Budget) -> Result<Vec<i32>> {
+/// Decodes a block into interleaved samples, which stay charged as long as the
+/// reservation lives. Offsets in errors are those within the block.
+pub(crate) fn decode_block(payload: &[u8], layout: &Layout, budget: &Budget) -> Result<Charged> {
     let mut reader = ByteReader::new(payload);
     let mode = reader.byte()?;
     if mode & !(MODE_MASK | FLAG_FRAMES) != 0 {
@@ -329,7 +331,7 @@ fn decode_verbatim(
     layout: &Layout,
     frames: u64,
     budget: &Budget,
-) -> Result<Vec<i32>> {
+) -> Result<Charged> {
     let count = frames * layout.channels as u64;
     let bits = layout.format.bits();
     let packed = reader.take((count * u64::from(bits)).div_ceil(8))?;
@@ -339,9 +341,9 @@ fn decode_verbatim(
             "bytes behind the last sample",
         ));
     }
-    let (mut samples, _reservation) = budget.filled(0, count)?;
+    let (mut samples, reservation) = budget.filled(0, count)?;
     packing::unpack(packed, bits, &mut samples);
-    Ok(samples)
+    Ok((samples, reservation))
 }
 
 /// Bytes that one channel's coder may need.
@@ -353,7 +355,7 @@ fn decode_predicted(
     layout: &Layout,
     frames: u64,
     budget: &Budget,
-) -> Result<Vec<i32>> {
+) -> Result<Charged> {
     let form = match layout.format {
         SampleFormat::Float32 => Some(FloatForm::read(&mut reader)?),
         SampleFormat::Int { .. } => None,
@@ -370,7 +372,7 @@ fn decode_predicted(
     // Planes with their margins, and magnitudes.
     let margins = 2 * super::predictor::MARGIN as u64 * layout.channels as u64;
     let _planes_reservation = budget.reserve_for::<[i32; 2]>(count + margins)?;
-    let (mut samples, _reservation) = budget.filled(0, count)?;
+    let (mut samples, reservation) = budget.filled(0, count)?;
     let frames = frames as usize;
     let base = reader.at();
     let mut planes: Vec<Plane> = plans
@@ -403,7 +405,7 @@ fn decode_predicted(
                 .ok_or_else(|| Error::malformed(base, "sample that is not a float"))?;
         }
     }
-    Ok(samples)
+    Ok((samples, reservation))
 }
 
 /// Turns the levels of a channel back into interleaved samples.

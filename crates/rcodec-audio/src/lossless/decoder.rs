@@ -1,6 +1,6 @@
 //! Has blocks decoded and hands out their samples in order.
 
-use super::block::{Layout, decode_block};
+use super::block::{Charged, Layout, decode_block};
 use super::jobs::{JobQueue, jobs_at_once};
 use rcodec_core::{AudioBlock, Block, BlockSource, DecodeContext, Decoder, Media, Result};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const READ_AHEAD_PATIENCE: Duration = Duration::from_millis(50);
 pub(crate) struct BlockDecoder<'a> {
     layout: Layout,
     context: DecodeContext<'a>,
-    jobs: JobQueue<Result<Vec<i32>>>,
+    jobs: JobQueue<Result<Charged>>,
     jobs_at_once: usize,
     /// How many blocks may be in work now.
     window: usize,
@@ -74,10 +74,11 @@ impl Decoder for BlockDecoder<'_> {
             self.start_next(source)?;
         }
         self.window = (self.window + 1).min(self.jobs_at_once);
-        let Some(samples) = self.jobs.next() else {
+        let Some(decoded) = self.jobs.next() else {
             return Ok(None);
         };
-        let samples = samples.inspect_err(|_| self.ended = true)?;
+        // Blocks that wait are charged; what is handed out is the caller's.
+        let (samples, _reservation) = decoded.inspect_err(|_| self.ended = true)?;
         self.samples_done = self.samples_done.saturating_add(samples.len() as u64);
         self.context.budget.check_samples(self.samples_done)?;
         self.context.progress.check(self.samples_done, None)?;

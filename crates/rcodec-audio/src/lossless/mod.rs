@@ -34,6 +34,7 @@ mod residual;
 mod residual_tables;
 mod stages;
 mod structure;
+mod trial;
 
 pub use learning::LosslessLearner;
 
