@@ -378,6 +378,10 @@ impl<R: BufRead> ContainerReader<R> {
 }
 
 impl<R: BufRead + Seek> ContainerReader<R> {
+    /// Bytes of a payload that [`skip_blocks_while`](Self::skip_blocks_while)
+    /// shows.
+    pub const PREFIX: usize = 16;
+
     /// Steps over data blocks of the block form without reading them; of each,
     /// only the head is read and checked (the first one has been read when the
     /// stream was opened). Gives back how many there were, at most `count`.
@@ -385,6 +389,24 @@ impl<R: BufRead + Seek> ContainerReader<R> {
     /// # Errors
     /// As [`BlockSource::next_block`], for the heads.
     pub fn skip_blocks(&mut self, count: u64) -> Result<u64> {
+        let mut left = count;
+        self.skip_blocks_while(|_| {
+            let wanted = left > 0;
+            left = left.saturating_sub(1);
+            Ok(wanted)
+        })
+    }
+
+    /// The same, as long as `is_passed` says so of the first bytes of the
+    /// payload: [`PREFIX`](Self::PREFIX) of them, or all, which are not
+    /// checked.
+    ///
+    /// # Errors
+    /// As [`BlockSource::next_block`], for the heads; and those of `is_passed`.
+    pub fn skip_blocks_while(
+        &mut self,
+        mut is_passed: impl FnMut(&[u8]) -> Result<bool>,
+    ) -> Result<u64> {
         let State::Blocks {
             number,
             pending,
@@ -394,32 +416,40 @@ impl<R: BufRead + Seek> ContainerReader<R> {
             return Ok(0);
         };
         let mut skipped = 0;
-        while skipped < count && end.is_none() {
-            match pending.take() {
-                Some(raw) if raw.kind == block::DATA => {}
-                Some(raw) => {
-                    *pending = Some(raw);
+        while end.is_none() {
+            if let Some(raw) = pending {
+                let prefix = &raw.payload[..raw.payload.len().min(Self::PREFIX)];
+                if raw.kind != block::DATA || !is_passed(prefix)? {
                     break;
                 }
-                None => {
-                    let head = self.src.head(*number)?;
-                    *number += 1;
-                    if head.kind != block::DATA {
-                        *pending = Some(self.src.body(head, *number - 1, &self.budget)?);
-                        if pending
-                            .as_ref()
-                            .is_some_and(|b| b.kind & block::SKIPPABLE != 0)
-                        {
-                            *pending = None;
-                            continue;
-                        }
-                        break;
-                    }
-                    let bytes = head.len + 8;
-                    self.src.inner.seek_relative(bytes as i64)?;
-                    self.src.at += bytes;
-                }
+                *pending = None;
+                skipped += 1;
+                continue;
             }
+            let begin = self.src.at;
+            let head = self.src.head(*number)?;
+            if head.kind != block::DATA {
+                *number += 1;
+                let raw = self.src.body(head, *number - 1, &self.budget)?;
+                if raw.kind & block::SKIPPABLE != 0 {
+                    continue;
+                }
+                *pending = Some(raw);
+                break;
+            }
+            let length = head.len.min(Self::PREFIX as u64);
+            let mut prefix = Vec::new();
+            self.src.read_exactly(length, &mut prefix)?;
+            if !is_passed(&prefix)? {
+                let back = self.src.at - begin;
+                self.src.inner.seek_relative(-(back as i64))?;
+                self.src.at = begin;
+                break;
+            }
+            *number += 1;
+            let rest = head.len - length + 8;
+            self.src.inner.seek_relative(rest as i64)?;
+            self.src.at += rest;
             skipped += 1;
         }
         self.data_blocks += skipped;

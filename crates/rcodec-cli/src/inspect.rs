@@ -8,6 +8,7 @@ use crate::report::grouped;
 use rcodec::{
     Budget, ContainerReader, Form, Limits, MediaHeader, MediaKind, Metadata, SampleFormat,
 };
+use rcodec_io::Animation;
 use serde_json::{Value, json};
 
 pub(crate) fn info(args: &InfoArgs) -> Result<Outcome, Failure> {
@@ -33,6 +34,7 @@ fn file_info(input: &Input) -> Result<Value, Failure> {
         Form::Compact => "compact",
         Form::Blocks => "blocks",
     };
+    let animation = Animation::of(reader.metadata());
     let mut metadata = metadata_list(reader.metadata());
     let summary = reader.finish(None)?;
     metadata.extend(metadata_list(&summary.tail));
@@ -40,6 +42,13 @@ fn file_info(input: &Input) -> Result<Value, Failure> {
         Ok(codec) => codec.info().name.to_string(),
         Err(_) => format!("number {} (not in this build)", header.codec.0),
     };
+    let mut media = describe(&header.media);
+    if let (MediaHeader::Image(image), Some(animation)) = (&header.media, animation) {
+        media["height"] = animation.canvas_height(image.height).into();
+        media["frames"] = animation.frames.len().into();
+        media["duration_ms"] = (animation.duration_us() / 1000).into();
+        media["plays"] = animation.plays.into();
+    }
     let models: Vec<String> = header.models.iter().map(ToString::to_string).collect();
     Ok(json!({
         "file": input.path.display().to_string(),
@@ -47,7 +56,7 @@ fn file_info(input: &Input) -> Result<Value, Failure> {
         "format_version": header.version,
         "form": form,
         "codec": codec,
-        "media": describe(&header.media),
+        "media": media,
         "models": models,
         "data_blocks": summary.data_blocks,
         "samples": summary.samples,

@@ -3,7 +3,8 @@
 use crate::exit::Failure;
 use crate::inputs::Input;
 use rcodec::{
-    AudioBlock, CodecId, DecodeContext, Media, MediaHeader, Metadata, MetadataKey, StreamDecoder,
+    AudioBlock, CodecId, DecodeContext, LossySeek, Media, MediaHeader, Metadata, MetadataKey,
+    StreamDecoder,
 };
 use std::io::{BufRead, Seek};
 
@@ -77,10 +78,18 @@ impl<'a, R: BufRead + Seek> RangeReader<'a, R> {
     ) -> Result<Self, Failure> {
         let mut range = Self::read(reader, context, wanted)?;
         let header = range.decoder.header();
-        if header.codec == CodecId::AUDIO_LOSSLESS {
-            let block_frames = rcodec::block_frames(header)?;
-            let skipped = range.decoder.skip_blocks(range.from / block_frames)?;
-            range.at = skipped * block_frames;
+        match header.codec {
+            CodecId::AUDIO_LOSSLESS => {
+                let block_frames = rcodec::block_frames(header)?;
+                let skipped = range.decoder.skip_blocks(range.from / block_frames)?;
+                range.at = skipped * block_frames;
+            }
+            CodecId::AUDIO_LOSSY => {
+                let mut way = LossySeek::new(header, range.from)?;
+                range.decoder.skip_blocks_while(|start| way.passes(start))?;
+                range.at = way.begin();
+            }
+            _ => {}
         }
         Ok(range)
     }

@@ -95,7 +95,9 @@ fn our_codecs_alone() {
     assert!(!html.contains("http://") || html.contains("http://www.w3.org/2000/svg"));
     let json: serde_json::Value = serde_json::from_str(&read(out.path(), "report.json")).unwrap();
     assert!(json["machine"]["cores"].as_u64().unwrap() > 0);
-    assert!(read(out.path(), "report.md").contains("| **image-lossless -e 1** | 1 |"));
+    let markdown = read(out.path(), "report.md");
+    assert!(markdown.contains("| **image-lossless -e 1** | 1 |"));
+    assert!(markdown.contains(" measurements; 0 h "));
     assert!(read(out.path(), "image-lossless-encoding.svg").starts_with("<svg"));
     let png = fs::read(out.path().join("image-lossless-encoding.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG"));

@@ -103,6 +103,43 @@ fn a_part_of_a_sound() {
 }
 
 #[test]
+fn a_part_of_a_sound_with_loss() {
+    let (folder, path) = folder_with("long.wav", &wav(&long_sound()));
+    let coded = folder.path().join("long.wav.rcd");
+    rcodec()
+        .args(["encode", "--bitrate", "48k"])
+        .arg(&path)
+        .assert()
+        .success();
+    let decoded = |args: &[&str]| {
+        let mut command = rcodec();
+        command.arg("decode").args(args).args(["-o", "-"]);
+        let output = command.arg(&coded).output().unwrap();
+        assert!(output.status.success());
+        output.stdout[44..].to_vec()
+    };
+    let whole = decoded(&[]);
+    let part = |from: &str, to: &str| decoded(&["--from", from, "--to", to]);
+    // One channel of 16 bits: two bytes a sample, 96 a millisecond.
+    for (from, to) in [(0, 1000), (2600, 2800), (5500, 7250), (12_400, 12_500)] {
+        let seconds = |ms: usize| format!("{}.{:03}", ms / 1000, ms % 1000);
+        assert!(
+            part(&seconds(from), &seconds(to)) == whole[from * 96..to * 96],
+            "{from} to {to}"
+        );
+    }
+    // What is stepped over is not looked at.
+    let mut damaged = fs::read(&coded).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&coded, damaged).unwrap();
+    assert!(part("11", "12") == whole[11_000 * 96..12_000 * 96]);
+    let mut command = rcodec();
+    command.args(["decode", "--from", "13", "-o", "-"]);
+    command.arg(&coded).assert().code(2);
+}
+
+#[test]
 fn damaged_sound_is_recovered_but_for_the_damage() {
     let samples = long_sound();
     let file = wav(&samples);

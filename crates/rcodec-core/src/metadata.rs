@@ -19,6 +19,10 @@ impl MetadataKey {
     /// length, type, data and CRC as they stood in the file. Items of this key
     /// before the samples stood before IDAT, the others behind it.
     pub const PNG_CHUNKS: Self = MetadataKey(32);
+    /// The frames of an animated PNG: how often it is played (four bytes, most
+    /// significant first), 1 if the default image is the first frame (one byte),
+    /// then every `fcTL` without its sequence number.
+    pub const ANIMATION: Self = MetadataKey(33);
     /// Bytes of an audio file before its samples, verbatim.
     pub const AUDIO_HEAD: Self = MetadataKey(48);
     /// Bytes of an audio file behind its samples, verbatim.
@@ -52,6 +56,7 @@ impl MetadataKey {
             Self::EXIF => "EXIF",
             Self::XMP => "XMP",
             Self::PNG_CHUNKS => "PNG chunks",
+            Self::ANIMATION => "animation",
             Self::AUDIO_HEAD => "audio file header",
             Self::AUDIO_TAIL => "audio file trailer",
             Self::TAGS => "tags",

@@ -147,8 +147,11 @@ pub(crate) fn counted_update(state: u32, bit: bool, limit: u32) -> u32 {
     // probability over 65535 of 65536.
     let error = (i64::from(bit) << 22) - i64::from(p_q22);
     let step = (error * i64::from(RECIPROCAL_Q16[count as usize]) + (1 << 15)) >> 16;
-    let p_q22 = (p_q22 + step as i32) as u32;
-    p_q22 << 10 | (count + u32::from(count < limit))
+    // The count stays below 2^10.
+    let step = (step as i32 as u32) << 10;
+    state
+        .wrapping_add(step)
+        .wrapping_add(u32::from(count < limit))
 }
 
 impl<const LIMIT: u32> Default for CountedBit<LIMIT> {

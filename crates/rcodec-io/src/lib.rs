@@ -9,18 +9,19 @@
 //!
 //! [`open`] finds a file's kind by content ([`probe`]) and reads it as a
 //! picture, sound or bytes; what cannot be represented exactly as pixels or
-//! samples (animations, damaged files, exotic sample types) is given as bytes.
+//! samples (animations but APNG, damaged files, exotic sample types) is given as bytes.
 //! [`create`] writes media in an [`OutputFormat`]; [`restore_format`] says which
 //! one a decoder should choose.
 //!
 //! | source | given as | comes back as |
 //! |---|---|---|
 //! | PNG, every kind | pixels, all chunks | PNG with the same pixels and chunks, not interlaced |
+//! | animated PNG | all frames below each other ([`Animation`]), all chunks | animated PNG with the same frames and chunks |
 //! | BMP, binary PNM, PAM, TIFF, not compressed | pixels | the same file |
 //! | lossless WebP, QOI | pixels, all chunks | the same format, pixels and chunks |
 //! | WAV, RF64, BW64, Wave64, AIFF, AIFF-C: 8–32-bit integers, 32-bit float | samples | the same file |
 //! | any bytes, with [`ReadOptions::raw`] | samples | the same bytes |
-//! | anything else, damaged, animated, several pages | bytes | the same file |
+//! | anything else, damaged, several pages, animated (but APNG) | bytes | the same file |
 //! | JPEG, lossy WebP, other BMP, TIFF, PNM, with [`ReadOptions::pixels`] | pixels | PNG |
 //! | FLAC, with [`ReadOptions::transcode`] | samples, tags, pictures, cue points | WAV with the same samples and tags |
 //! | MP3, Vorbis, AAC, with [`ReadOptions::transcode`] | 16-bit samples, tags, pictures | WAV with the tags |
@@ -50,6 +51,7 @@ mod wav;
 mod writer;
 
 pub use loudness::LoudnessMeter;
+pub use png::{Animation, Frame};
 pub use probe::{PROBE_BYTES, SourceKind, probe};
 pub use raw::RawSound;
 pub use source::{ReadOptions, Source, open};

@@ -87,7 +87,8 @@ pub fn open(
     } else {
         match kind {
             SourceKind::Png => png::open(input, budget)?,
-            SourceKind::Apng | SourceKind::WebpAnimated => Attempt::bytes(input, "an animation"),
+            SourceKind::Apng => png::open_animation(input, budget)?,
+            SourceKind::WebpAnimated => Attempt::bytes(input, "an animation"),
             SourceKind::Wav => wav::open(input, wav::Container::Wav)?,
             SourceKind::Wave64 => wav::open(input, wav::Container::Wave64)?,
             SourceKind::Aiff => wav::open(input, wav::Container::Aiff)?,

@@ -22,7 +22,10 @@ pub fn strip(metadata: &mut Metadata) {
     metadata.items.retain(|item| {
         matches!(
             item.key,
-            MetadataKey::SOURCE_FORMAT | MetadataKey::ICC | MetadataKey::PNG_CHUNKS
+            MetadataKey::SOURCE_FORMAT
+                | MetadataKey::ICC
+                | MetadataKey::PNG_CHUNKS
+                | MetadataKey::ANIMATION
         )
     });
     for item in &mut metadata.items {

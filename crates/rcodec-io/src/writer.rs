@@ -9,7 +9,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutputFormat {
-    /// PNG: every picture with 1, 2, 4, 8 or 16 bits per gray sample or index,
+    /// PNG, animated if its source was: every picture with 1, 2, 4, 8 or 16 bits per gray sample or index,
     /// 8 or 16 per colour sample.
     Png,
     /// PBM, PGM, PPM or PAM, whichever the picture needs; 1–16 bits.
@@ -48,7 +48,7 @@ impl OutputFormat {
     /// asks for.
     pub fn from_extension(extension: &str) -> Option<Self> {
         Some(match extension.to_ascii_lowercase().as_str() {
-            "png" => OutputFormat::Png,
+            "png" | "apng" => OutputFormat::Png,
             "pnm" | "pbm" | "pgm" | "ppm" | "pam" => OutputFormat::Pnm,
             "jpg" | "jpeg" => OutputFormat::Jpeg {
                 quality: Self::JPEG_QUALITY,
@@ -212,9 +212,14 @@ pub fn create<'a>(
             Ok(Box::new(ByteWriter { sink }))
         }
         (OutputFormat::Raw, _) => Ok(Box::new(raw::RawWriter::new(header, metadata, sink)?)),
-        (OutputFormat::Png, MediaHeader::Image(image)) => Ok(Box::new(png::PngWriter::new(
-            image, metadata, sink, budget,
-        )?)),
+        (OutputFormat::Png, MediaHeader::Image(image)) => match png::Animation::of(metadata) {
+            Some(animation) => Ok(Box::new(png::AnimationWriter::new(
+                image, animation, metadata, sink, budget,
+            )?)),
+            None => Ok(Box::new(png::PngWriter::new(
+                image, metadata, sink, budget,
+            )?)),
+        },
         (OutputFormat::Pnm, MediaHeader::Image(image)) => {
             Ok(Box::new(pnm::PnmWriter::new(image, metadata, sink)?))
         }

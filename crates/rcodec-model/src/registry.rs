@@ -171,6 +171,16 @@ impl Registry {
         Err(fault)
     }
 
+    /// Whether there is a file that says it is the model of that id. Only heads
+    /// of files are read; [`Registry::load`] checks the rest.
+    pub fn has(&self, id: ModelId) -> bool {
+        let mut embedded = self.embedded.iter();
+        embedded.any(|file| peek_id(file).is_ok_and(|found| found == id))
+            || self
+                .files()
+                .any(|path| peek_file(&path).is_ok_and(|found| found == id))
+    }
+
     /// The id of the model of that name: `image-lossy-s1-9f3c`, or
     /// `image-lossy-s1` if that says enough, or all 16 digits of the id. What
     /// encoders call.

@@ -38,7 +38,7 @@ pub use near_lossless::limit_error;
 pub use rcodec_audio::block_frames;
 #[cfg(feature = "audio")]
 pub use rcodec_audio::lossy::{
-    PacketDecoder, PacketEncoder, PacketOptions, PacketReader, PacketWriter,
+    LossySeek, PacketDecoder, PacketEncoder, PacketOptions, PacketReader, PacketWriter,
 };
 pub use rcodec_bitstream::{ContainerReader, ContentDigest, Form, Latency, MAGIC, Summary};
 pub use rcodec_core::*;

@@ -217,6 +217,18 @@ impl<R: BufRead + Seek> StreamDecoder<'_, R> {
     pub fn skip_blocks(&mut self, count: u64) -> Result<u64> {
         self.container.skip_blocks(count)
     }
+
+    /// The same, as long as `is_passed` says so of the first bytes of a
+    /// block's payload.
+    ///
+    /// # Errors
+    /// What the heads of the blocks deserve, and those of `is_passed`.
+    pub fn skip_blocks_while(
+        &mut self,
+        is_passed: impl FnMut(&[u8]) -> Result<bool>,
+    ) -> Result<u64> {
+        self.container.skip_blocks_while(is_passed)
+    }
 }
 
 /// A decoded file.

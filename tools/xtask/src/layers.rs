@@ -119,6 +119,8 @@ pub(crate) const LAYERS: &[Layer] = &[
     place("rcodec-conformance", 6, &["rcodec"]),
     place("rcodec-tests", 6, ANY),
     place("rcodec-benches", 6, ANY),
+    // It shares nothing with what it checks.
+    place("rcodec-reference-decoder", 6, &[]),
     place("xtask", 6, &[]),
 ];
 

@@ -126,6 +126,66 @@ impl Codec for AudioLossy {
     }
 }
 
+/// Finds its way to a frame of a file of this codec, by the first bytes of the
+/// blocks. Groups of frames decode by themselves but for the overlap with the
+/// one before, so decoding begins a frame earlier.
+#[derive(Clone, Copy, Debug)]
+pub struct LossySeek {
+    /// Samples of a frame.
+    frame: u64,
+    wanted: u64,
+    /// Samples of each channel in the groups that were passed.
+    passed: u64,
+}
+
+impl LossySeek {
+    /// The way to a sample of each channel.
+    ///
+    /// # Errors
+    /// As [`Codec::decoder`].
+    pub fn new(header: &StreamHeader, wanted: u64) -> Result<Self> {
+        audio_header(&header.media)?;
+        Ok(LossySeek {
+            frame: Params::parse(&header.params)?.frame as u64,
+            wanted,
+            passed: 0,
+        })
+    }
+
+    /// Whether the block with this payload, of which the first bytes are
+    /// enough, is not needed.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] and [`Error::Truncated`], with offsets within the
+    /// payload.
+    pub fn passes(&mut self, payload: &[u8]) -> Result<bool> {
+        let mut reader = ByteReader::new(payload);
+        let (count, dropped) = group_head(&mut reader, self.frame)?;
+        let after = self.passed.saturating_add(count * self.frame);
+        // What comes out of the last group ends so far before its frames do.
+        let is_needed = match dropped {
+            0 => after.saturating_add(self.frame) > self.wanted,
+            _ => after.saturating_sub(self.frame / 2 + dropped) > self.wanted,
+        };
+        if !is_needed {
+            self.passed = after;
+        }
+        Ok(!is_needed)
+    }
+
+    /// The sample with which decoding begins behind the blocks passed.
+    pub fn begin(&self) -> u64 {
+        self.passed
+    }
+}
+
+/// How many frames a group has, and how many samples to drop at its end.
+fn group_head(reader: &mut ByteReader, frame: u64) -> Result<(u64, u64)> {
+    let count = reader.varint_in(1..=MAX_GROUP + 1, "frames of a group")?;
+    let dropped = reader.varint_in(0..=count * frame, "samples to drop")?;
+    Ok((count, dropped))
+}
+
 struct GroupEncoder<'a> {
     control: RateControl,
     frames: FrameEncoder,
@@ -335,16 +395,14 @@ struct GroupDecoder<'a> {
 impl GroupDecoder<'_> {
     fn decode(&mut self, block: &Block) -> Result<Vec<i32>> {
         let mut reader = ByteReader::new(&block.payload);
-        let count = reader.varint_in(1..=MAX_GROUP + 1, "frames of a group")?;
-        let samples = count * (self.frames.params.frame * self.channels) as u64;
+        let (count, dropped) = group_head(&mut reader, self.frames.params.frame as u64)?;
+        let length = count * self.frames.params.frame as u64;
+        let samples = length * self.channels as u64;
         if samples > 2 * MAX_GROUP_SAMPLES {
             return Err(Error::malformed(0, "frames of a group"));
         }
-        let length = count * self.frames.params.frame as u64;
-        let at = reader.at();
-        let dropped = reader.varint_in(0..=length, "samples to drop")?;
         if self.ended || dropped + self.skip as u64 > length {
-            return Err(Error::malformed(at, "samples to drop"));
+            return Err(Error::malformed(0, "samples to drop"));
         }
         self.ended = dropped > 0;
         let _memory = self.context.budget.reserve(4 * samples)?;

@@ -35,6 +35,6 @@ mod wire;
 #[doc(hidden)]
 pub mod experiment;
 
-pub use codec::AudioLossy;
+pub use codec::{AudioLossy, LossySeek};
 pub use packet::{PacketDecoder, PacketEncoder, PacketOptions};
 pub use wire::{PacketReader, PacketWriter};

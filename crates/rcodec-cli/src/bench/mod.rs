@@ -17,6 +17,7 @@ mod corpus;
 mod machine;
 mod measure;
 mod peers;
+mod progress;
 mod quality;
 mod record;
 mod report;
@@ -26,12 +27,11 @@ use crate::args::{BenchArgs, Timing};
 use crate::exit::{Failure, Outcome as Exit};
 use child::Helper;
 use corpus::{Corpus, Item};
-use indicatif::{ProgressBar, ProgressStyle};
 use measure::{Bench, Prepared, Task, measure};
+use progress::Progress;
 use rcodec_metrics::python::PythonMetric;
 use record::{Outcome, Record, Results};
 use std::fs;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,13 +68,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
         results: &results,
         tools: &tools,
         shown: shown(&corpus.items),
-        bar: bar(args.quiet, tasks.len()),
+        progress: Progress::new(args.quiet, tasks.len()),
         python: python_metrics(&tools),
         work: work_folder(&args.out)?,
     };
     let records = run.all(&tasks, helpers)?;
     fs::remove_dir_all(&run.work)?;
-    run.bar.finish_and_clear();
+    run.progress.finish();
     let summary = report::Summary::new(args, &records, &corpus, &tools, missing, run.shown);
     summary.write(&args.out)?;
     finish(args, &records)
@@ -171,15 +171,6 @@ fn shown(items: &[Item]) -> Vec<String> {
     first
 }
 
-fn bar(quiet: bool, tasks: usize) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{wide_msg} {pos}/{len} {elapsed} (eta {eta})");
-    ProgressBar::new(tasks as u64)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
 fn python_metrics(tools: &[Tool]) -> Vec<PythonMetric> {
     let needed = tools
         .iter()
@@ -197,7 +188,7 @@ struct Run<'a> {
     tools: &'a [Tool],
     /// Hashes of the pictures whose cuts are shown.
     shown: Vec<String>,
-    bar: ProgressBar,
+    progress: Progress,
     python: Vec<PythonMetric>,
     /// Folder of plain and encoded files; what an interrupted run left there is
     /// gone.
@@ -259,7 +250,7 @@ impl Run<'_> {
         let mut prepared = None;
         let folder = tempfile::tempdir_in(&self.work)?;
         for task in tasks {
-            self.bar.set_message(format!(
+            self.progress.set_message(format!(
                 "{} · {} {}",
                 task.item.name, task.tool.name, task.setting.label
             ));
@@ -269,7 +260,7 @@ impl Run<'_> {
                     set: task.item.set.clone(),
                     ..known.clone()
                 });
-                self.bar.inc(1);
+                self.progress.advance();
                 continue;
             }
             let file = prepared.get_or_insert_with(|| Prepared::new(task.item));
@@ -279,7 +270,7 @@ impl Run<'_> {
             };
             self.results.append(&record)?;
             records.push(record);
-            self.bar.inc(1);
+            self.progress.advance();
         }
         Ok(records)
     }
@@ -314,7 +305,8 @@ impl Run<'_> {
             if let (Ok(mut prepared), Ok(folder)) =
                 (Prepared::new(task.item), tempfile::tempdir_in(&self.work))
             {
-                self.bar.set_message(format!("warming up: {}", tool.name));
+                self.progress
+                    .set_message(format!("warming up: {}", tool.name));
                 self.one(helper, task, &mut prepared, folder.path());
             }
         }

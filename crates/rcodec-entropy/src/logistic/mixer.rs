@@ -244,9 +244,8 @@ pub fn mix_all<const N: usize, const M: usize>(
     for (mixer, context) in mixers.iter_mut().zip(contexts) {
         mixer.selected = context.min(mixer.sets.len() - 1);
     }
-    let sets: [_; M] = std::array::from_fn(|k| &mixers[k].sets[mixers[k].selected]);
-    let dots_q20 = dots_q20(sets, &inputs.x_q8);
-    for ((mixer, out), dot_q20) in mixers.iter_mut().zip(out).zip(dots_q20) {
+    for (mixer, out) in mixers.iter_mut().zip(out) {
+        let dot_q20 = mixer.sets[mixer.selected].dot_q20(&inputs.x_q8);
         let x_q8 = (dot_q20.wrapping_add(1 << 11) >> 12).clamp(-STRETCH_MAX_Q8, STRETCH_MAX_Q8);
         mixer.p1_q16 = squash(x_q8);
         *out = x_q8 as i16;
@@ -265,11 +264,6 @@ pub fn update_all<const N: usize, const M: usize>(
         *step = mixer.step_q20(bit);
     }
     learn_all(mixers, &inputs.x_q8, &steps);
-}
-
-#[inline(never)]
-fn dots_q20<const N: usize, const M: usize>(sets: [&WeightSet<N>; M], x: &[i16; N]) -> [i32; M] {
-    sets.map(|set| set.sum_q20(x))
 }
 
 #[inline(never)]

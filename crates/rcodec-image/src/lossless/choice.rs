@@ -36,6 +36,15 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
         4..=6 => (45, 70),
         _ => (30, 90),
     };
+    // A photograph with a plain sky is hardly smaller in graphics mode, which
+    // takes ten times as long as the fast one.
+    if other == MODE_FAST
+        && planes.pixels() > SAMPLE_PIXELS
+        && repeated >= graphics_above
+        && is_photographic(planes)
+    {
+        return Ok(vec![other]);
+    }
     if repeated >= graphics_above {
         // Where pixels do not fit into symbols, the other one applies.
         return Ok(first_that_applies(vec![MODE_GRAPHICS, other], planes));
@@ -110,6 +119,11 @@ pub(crate) fn repeated_percent(planes: &Planes) -> usize {
     100 * repeated / pixels.max(1)
 }
 
+/// Whether there are many colours, and not the same blocks again and again.
+pub(crate) fn is_photographic(planes: &Planes) -> bool {
+    !has_few_colours(planes) && again_percent(planes) < AGAIN_PERCENT
+}
+
 /// Whether there are far fewer colours than in a photograph.
 fn has_few_colours(planes: &Planes) -> bool {
     let most = if planes.channels.len() >= 3 { 4096 } else { 64 };
@@ -138,7 +152,14 @@ fn again_percent(planes: &Planes) -> usize {
     for y in 1..planes.rows {
         for x in 3..width {
             let at = y * width + x;
-            let mut hash = 0x9e37_79b1u32;
+            // One pixel value in 16, the same wherever it stands.
+            let pixel = planes.channels.iter().fold(0x9e37_79b1u32, |hash, plane| {
+                (hash ^ u32::from(plane[at])).wrapping_mul(0x2c1b_3c6d)
+            });
+            if pixel >> 28 != 0 {
+                continue;
+            }
+            let mut hash = pixel;
             let mut flat = true;
             for plane in &planes.channels {
                 let (here, above) = (&plane[at - 3..=at], &plane[at - width - 3..=at - width]);
@@ -147,8 +168,7 @@ fn again_percent(planes: &Planes) -> usize {
                     hash = (hash.rotate_left(5) ^ u32::from(sample)).wrapping_mul(0x2c1b_3c6d);
                 }
             }
-            // One block in 16, the same wherever it stands.
-            if flat || hash >> 28 != 0 {
+            if flat {
                 continue;
             }
             let check = hash | 1;

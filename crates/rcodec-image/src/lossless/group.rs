@@ -115,7 +115,10 @@ pub(crate) fn encode_group(
         }
     }
     // What comes out this small has a structure that the fast mode may miss.
-    if modes == [MODE_FAST] && 4 * best.len() < planes.pixels() {
+    if modes == [MODE_FAST]
+        && 4 * best.len() < planes.pixels()
+        && (16 * best.len() < planes.pixels() || !choice::is_photographic(planes))
+    {
         for mode in [MODE_GRAPHICS, MODE_PHOTO] {
             let payload = encode_coded(planes, shape, mode, &mut progress)?;
             if let Some(payload) = payload

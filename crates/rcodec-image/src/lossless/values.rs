@@ -2,8 +2,9 @@
 //! fewer bits or drawn with few colours leaves gaps. Coders see ranks, without
 //! the gaps.
 
+use crate::lossless::logistic::quarter_log2;
 use rcodec_core::{Error, Result};
-use rcodec_entropy::BitCoder;
+use rcodec_entropy::{BitCoder, RangeBitEncoder};
 
 /// The values that occur in a channel, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +39,7 @@ impl ValueMap {
             }
         }
         let values: Vec<u16> = (0..all).filter(|&v| used[v]).map(|v| v as u16).collect();
-        // A map has to pay for itself, and ranks must stay meaningful as
-        // brightness: a few unused values at the ends are no reason.
-        let worth = values.len() == 1 || values.len() * 8 <= all * 7 && plane.len() >= all / 4;
+        let worth = values.len() == 1 || is_worth(&values, plane.len(), bits);
         if worth {
             ValueMap {
                 max_rank: (values.len() - 1) as u16,
@@ -88,21 +87,12 @@ impl ValueMap {
         let given = self.values.unwrap_or_default();
         let mut next = given.iter().peekable();
         let mut values = Vec::new();
-        // By whether the last two values were used.
-        let mut p_q16 = [32_768u32; 4];
-        let mut history = 0usize;
+        let mut gaps = Gaps::new();
         for value in 0..=(1u32 << width) - 1 {
             let used = next.next_if(|&&v| u32::from(v) == value).is_some();
-            let used = coder.code_bit(used, p_q16[history])?;
-            let p = &mut p_q16[history];
-            if used {
+            if gaps.code(coder, used)? {
                 values.push(value as u16);
-                *p += (65_536 - *p) >> 4;
-            } else {
-                *p -= *p >> 4;
             }
-            *p = (*p).clamp(64, 65_472);
-            history = (history << 1 | usize::from(used)) & 3;
         }
         if values.is_empty() {
             return Err(Error::malformed(
@@ -143,10 +133,117 @@ impl ValueMap {
     }
 }
 
+/// Whether a map pays for itself in `samples` samples. Ranks must stay
+/// meaningful as brightness: a few unused values at the ends are no reason,
+/// nor is it one that a small picture cannot have them all.
+fn is_worth(values: &[u16], samples: usize, bits: u8) -> bool {
+    let all = 1usize << bits;
+    if values.len() * 8 > all * 7 || samples < 64 {
+        return false;
+    }
+    if bits <= 8 {
+        return samples >= all / 4;
+    }
+    let map = ValueMap {
+        values: Some(values.to_vec()),
+        max_rank: 0,
+    };
+    let mut coder = RangeBitEncoder::new();
+    let coded = map.code_list(&mut coder, u32::from(bits));
+    let cost_bits = coded.map_or(usize::MAX, |_| 8 * coder.finish().len());
+    // Coders find out half of it by themselves.
+    let gain_bits = samples / 8 * quarter_log2((all / values.len()) as u32);
+    cost_bits < gain_bits
+}
+
+/// Classes of how far a value is from where the last gap would put it.
+const OFFSETS: usize = 9;
+
+/// Octaves of gaps.
+const OCTAVES: usize = 17;
+
+/// Models of which values are used: those of data with fewer bits stand at
+/// equal distances, those of a tone curve at distances that change slowly.
+struct Gaps {
+    /// By the octave of the last gap, whether the one before was as long, and
+    /// where that gap would put the next value.
+    p_q16: Vec<[u32; OFFSETS]>,
+    /// Distance of the last two used values, and of the two before.
+    gap: i32,
+    gap_before: i32,
+    /// Distance of the next value from the last used one.
+    distance: i32,
+}
+
+impl Gaps {
+    fn new() -> Self {
+        Gaps {
+            p_q16: vec![[32_768; OFFSETS]; 2 * OCTAVES],
+            gap: 1,
+            gap_before: 1,
+            distance: 1,
+        }
+    }
+
+    /// Codes whether the next value is used.
+    fn code<C: BitCoder>(&mut self, coder: &mut C, used: bool) -> Result<bool> {
+        let steady = usize::from(self.gap == self.gap_before);
+        let offset = (self.distance - self.gap).clamp(-4, 4) + 4;
+        let p = &mut self.p_q16[2 * self.gap.ilog2() as usize + steady][offset as usize];
+        let used = coder.code_bit(used, *p)?;
+        if used {
+            *p += (65_536 - *p) >> 4;
+            self.gap_before = self.gap;
+            self.gap = self.distance;
+            self.distance = 1;
+        } else {
+            *p -= *p >> 4;
+            self.distance += 1;
+        }
+        *p = (*p).clamp(16, 65_520);
+        Ok(used)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
+
+    /// Bytes of a plane's map.
+    fn map_bytes(plane: &[u16], bits: u8) -> usize {
+        let mut encoder = RangeBitEncoder::new();
+        ValueMap::of(plane, bits).code(&mut encoder, bits).unwrap();
+        encoder.finish().len()
+    }
+
+    /// Data of 12 bits in 16, as they are, shifted, repeated and by a tone
+    /// curve.
+    #[test]
+    fn sparse_maps_are_small() {
+        let of = |f: &dyn Fn(u32) -> u32| -> Vec<u16> {
+            (0..16_384).map(|n| f(n % 4096) as u16).collect()
+        };
+        let shifted = of(&|v| v << 4);
+        let repeated = of(&|v| v << 4 | v >> 8);
+        let curved = of(&|v| (f64::from(v) / 4095.0).sqrt().mul_add(65_535.0, 0.5) as u32);
+        assert_eq!(round_trip(&shifted, 16).max_rank(), 4095);
+        assert_eq!(round_trip(&repeated, 16).max_rank(), 4095);
+        assert_eq!(round_trip(&curved, 16).max_rank(), 4095);
+        let sizes = [&shifted, &repeated, &curved].map(|plane| map_bytes(plane, 16));
+        assert!(
+            sizes[0] < 60 && sizes[1] < 300 && sizes[2] < 1500,
+            "{sizes:?}"
+        );
+        // Too few samples for all values are no sparse set.
+        let mut state = 1u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as u16
+        };
+        let small: Vec<u16> = (0..4000).map(|_| noise()).collect();
+        assert_eq!(round_trip(&small, 16).max_rank(), u16::MAX);
+    }
 
     fn round_trip(plane: &[u16], bits: u8) -> ValueMap {
         let mut encoder = RangeBitEncoder::new();

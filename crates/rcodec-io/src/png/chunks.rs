@@ -37,6 +37,16 @@ pub(crate) fn read_chunk(bytes: &[u8], at: usize) -> Result<Chunk, &'static str>
     })
 }
 
+/// A chunk: its length, type, data and CRC.
+pub(crate) fn chunk_bytes(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut bytes = (data.len() as u32).to_be_bytes().to_vec();
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(data);
+    let crc = crc32fast::hash(&bytes[4..]);
+    bytes.extend_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
 /// What a PNG file consists of.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Layout {

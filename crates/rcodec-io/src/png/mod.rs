@@ -14,6 +14,10 @@
 //! number of kept chunks before PLTE. In the tail the item holds what the file
 //! has behind IEND.
 //!
+//! An animated PNG is one picture, too: the default image and the frames behind
+//! it, one below the other ([`Animation`]). The order of other chunks among
+//! those of its frames is not kept.
+//!
 //! Not kept: the filters and the deflate stream, interlacing, the unused bits
 //! at the end of rows.
 //!
@@ -21,14 +25,20 @@
 //! [`MetadataKey::FORMAT_PRIVATE`]: rcodec_core::MetadataKey::FORMAT_PRIVATE
 //! [`ImageHeader::palette`]: rcodec_core::ImageHeader::palette
 
+mod animation;
 mod chunks;
 mod read;
+mod read_animation;
 mod write;
+mod write_animation;
 
+pub use animation::{Animation, Frame};
 pub(crate) use chunks::filter_chunks;
 pub(crate) use chunks::split_kept as kept_chunks;
 pub(crate) use read::open;
+pub(crate) use read_animation::open as open_animation;
 pub(crate) use write::PngWriter;
+pub(crate) use write_animation::AnimationWriter;
 
 /// The first bytes of every PNG.
 pub(crate) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";

@@ -18,10 +18,19 @@ use std::sync::Arc;
 const KEEP_BYTES: u64 = 32 << 20;
 
 /// Why a PNG cannot be given as pixels.
-type Reason = String;
+pub(super) type Reason = String;
 
 /// Opens a PNG file.
-pub(crate) fn open(mut input: Input, budget: &Budget) -> Result<Attempt> {
+pub(crate) fn open(input: Input, budget: &Budget) -> Result<Attempt> {
+    open_with(input, budget, try_open)
+}
+
+/// Opens a file that is read whole.
+pub(super) fn open_with(
+    mut input: Input,
+    budget: &Budget,
+    try_open: fn(&Arc<Whole>, &Budget) -> Result<Opened, Reason>,
+) -> Result<Attempt> {
     let Some(whole) = input.take_whole(budget)? else {
         return Ok(Attempt::bytes(input, "it needs more memory than allowed"));
     };
@@ -47,17 +56,12 @@ fn try_open(whole: &Arc<Whole>, budget: &Budget) -> Result<Opened, Reason> {
         .check_samples(header.total_samples())
         .map_err(|_| "it has more samples than allowed")?;
     let (metadata, tail) = describe(&layout, &whole.bytes)?;
-    let mut rows = Rows::new(whole, &layout, budget)?;
     let units = if layout.interlaced || total_bytes(header) <= KEEP_BYTES {
         let mut picture = Picture::reserve(header, budget).map_err(|e| e.to_string())?;
-        if layout.interlaced {
-            rows.read_interlaced(&mut picture.samples, budget)?;
-        } else {
-            while rows.append_row(&mut picture.samples)? {}
-        }
+        read_all(whole, &layout, &mut picture.samples, budget)?;
         picture.into_units(tail)
     } else {
-        rows.check_all()?;
+        Rows::new(whole, &layout, budget)?.check_all()?;
         Box::new(PngUnits {
             rows: Rows::new(whole, &layout, budget)?,
             rows_per_strip: rows_per_strip(header),
@@ -72,8 +76,23 @@ fn try_open(whole: &Arc<Whole>, budget: &Budget) -> Result<Opened, Reason> {
     })
 }
 
+/// Appends all samples of a file.
+pub(super) fn read_all(
+    whole: &Arc<Whole>,
+    layout: &Layout,
+    samples: &mut Samples,
+    budget: &Budget,
+) -> Result<(), Reason> {
+    let mut rows = Rows::new(whole, layout, budget)?;
+    if layout.interlaced {
+        return rows.read_interlaced(samples, budget);
+    }
+    while rows.append_row(samples)? {}
+    Ok(())
+}
+
 /// The metadata before and behind the pixels.
-fn describe(layout: &Layout, file: &[u8]) -> Result<(Metadata, Metadata), Reason> {
+pub(super) fn describe(layout: &Layout, file: &[u8]) -> Result<(Metadata, Metadata), Reason> {
     let (mut metadata, mut tail) = (Metadata::default(), Metadata::default());
     metadata.push(MetadataKey::SOURCE_FORMAT, *b"png");
     let mut private = vec![0u8];

@@ -9,6 +9,7 @@
 use rcodec_core::{Budget, Reservation, Result};
 use rcodec_entropy::logistic::{STRETCH_MAX_Q8, squash};
 use rcodec_entropy::{BitModel, CountedBit};
+use rcodec_fixed::prefetch;
 
 /// How many bits a point counts as having seen at first.
 const FIRST_COUNT: u32 = 6;
@@ -105,11 +106,15 @@ impl<const P: usize> Apm<P> {
         self.context = context & self.mask;
     }
 
-    /// Asks the cache for the rows of a context and its neighbour: ordinary
-    /// loads, whose result is to be thrown away.
+    /// Asks the cache for the rows of a context and its neighbour.
     #[inline(always)]
-    pub(crate) fn touch(&self, context: usize) -> u32 {
-        self.points_of(context)[0] ^ self.points_of(context ^ 1)[0]
+    pub(crate) fn touch(&self, context: usize) {
+        let at = self.first + (context & self.mask & !1) * P;
+        for row in [at, at + P] {
+            if let Some(point) = self.points.get(row) {
+                prefetch(point);
+            }
+        }
     }
 
     /// The refined probability, in 1..=65535 of 65536, of a prediction in the

@@ -28,10 +28,12 @@ pub(crate) const STANDARD: [Kind; STANDARD_CONTEXTS] = [
 /// that nothing has to be decided when it runs.
 macro_rules! hashes {
     ($kinds:ident, $($i:literal)*) => {
-        |tracker, end, expected| [$({
-            const KIND: Kind = $kinds[$i];
-            salted(tracker.context(KIND, end, expected), KIND)
-        }),*]
+        |tracker, end, hashes| {
+            $({
+                const KIND: Kind = $kinds[$i];
+                hashes[$i] = salted(tracker.context(KIND, end, (0, 0)), KIND);
+            })*
+        }
     };
 }
 
@@ -39,7 +41,7 @@ const HASH_STANDARD: HashAll<STANDARD_CONTEXTS> = hashes!(STANDARD, 0 1 2 3 4 5 
 
 const HASH_FULL: HashAll<FULL_CONTEXTS> = hashes!(
     FULL,
-    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27
 );
 
 /// Number of contexts of class 1.
@@ -73,14 +75,19 @@ pub(crate) const FULL: [Kind; FULL_CONTEXTS] = [
     Kind::WordBefore,
     Kind::LineColumn,
     Kind::Indirect1,
+    Kind::NestingWord,
+    Kind::WordAbove,
 ];
+
+/// The place of [`Kind::Expected`] in [`FULL`].
+pub(crate) const EXPECTED_CONTEXT: usize = 21;
 
 /// Those of [`FULL`] that have direct probabilities as well: orders 1 to 3, and
 /// the word.
 pub(crate) const DIRECT_CONTEXTS: [usize; DIRECT] = [0, 1, 2, 5];
 
 /// Number of contexts of class 2.
-pub(crate) const FULL_CONTEXTS: usize = 26;
+pub(crate) const FULL_CONTEXTS: usize = 28;
 
 /// What a class is made of.
 pub(crate) struct Class<const C: usize, const K: usize, const M: usize> {
@@ -100,6 +107,9 @@ pub(crate) struct Class<const C: usize, const K: usize, const M: usize> {
     pub(crate) first_rate: LearningRate,
     /// How quickly weight sets that a prior brings begin to learn, Q16.
     pub(crate) primed_rate_q16: u32,
+    /// How far off a prediction has to be for the mixers to learn from it, of
+    /// 65536.
+    pub(crate) least_error_q16: u32,
     /// The last stages.
     pub(crate) refining: Refining,
 }
@@ -126,10 +136,10 @@ pub(crate) const STANDARD_CLASS: Class<STANDARD_CONTEXTS, 1, 4> = Class {
     first_weight_q16: 65536 * 16 / 100,
     first_rate: LearningRate::falling(1200, 120, 12),
     primed_rate_q16: 400,
+    least_error_q16: 64,
     refining: Refining {
         rate: LearningRate::falling(600, 50, 12),
         hashed_bits: 13,
-        is_wide: false,
     },
 };
 
@@ -143,10 +153,10 @@ pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS, 3, 14> = Class {
     first_weight_q16: 65536 * 8 / 100,
     first_rate: LearningRate::falling(1100, 80, 12),
     primed_rate_q16: 400,
+    least_error_q16: 0,
     refining: Refining {
         rate: LearningRate::falling(600, 50, 12),
         hashed_bits: 16,
-        is_wide: true,
     },
 };
 
@@ -193,26 +203,27 @@ impl Selector {
     }
 }
 
-/// The weight set of mixer `k`.
+/// The weight sets of the first mixers: of all selectors the first `M`.
 #[inline(always)]
-pub(crate) fn select<const M: usize>(k: usize, s: &Situation<'_>) -> usize {
+pub(crate) fn select<const M: usize>(s: &Situation<'_>) -> [usize; M] {
     let t = s.tracker;
     let byte = |back| t.byte(back) as usize;
     let (partial, bits_known) = (s.partial, s.bits_known);
-    match k {
-        0 => (s.match_class * 8 + s.known) * 8 + bits_known,
-        1 => partial | t.above_agrees(partial, bits_known) << 8,
-        2 => t.classes() | (bits_known / 2) << 8,
-        3 => t.place(),
-        4 => byte(1) << 3 | bits_known,
-        5 => byte(2),
-        6 => s.expected,
-        7 => t.word().0 as usize >> 7 & 1023,
-        8 => t.column(255) << 3 | bits_known,
-        9 => byte(3) | (bits_known / 2) << 8,
-        10 => t.last_slot(2, 0) & 2047,
-        11 => t.shape() << 3 | bits_known,
-        12 => (t.word().1.min(15) as usize) << 6 | (byte(1) >> 5) << 3 | bits_known,
-        _ => bits_known,
-    }
+    let all = [
+        (s.match_class * 8 + s.known) * 8 + bits_known,
+        partial | t.above_agrees(partial, bits_known) << 8,
+        t.classes() | (bits_known / 2) << 8,
+        t.place(),
+        byte(1) << 3 | bits_known,
+        byte(2),
+        s.expected,
+        t.word().0 as usize >> 7 & 1023,
+        t.column(255) << 3 | bits_known,
+        byte(3) | (bits_known / 2) << 8,
+        t.last_slot(2, 0) & 2047,
+        t.shape() << 3 | bits_known,
+        (t.word().1.min(15) as usize) << 6 | (byte(1) >> 5) << 3 | bits_known,
+        bits_known,
+    ];
+    std::array::from_fn(|k| all[k])
 }

@@ -56,6 +56,10 @@ pub(crate) enum Kind {
     LineColumn,
     /// What the longest match predicts, and the last byte.
     Expected,
+    /// The open bracket, what stood before it, and the word so far.
+    NestingWord,
+    /// The word so far and the byte above.
+    WordAbove,
 }
 
 impl Kind {
@@ -83,6 +87,8 @@ impl Kind {
             Kind::WordBefore => 26,
             Kind::LineColumn => 27,
             Kind::Expected => 28,
+            Kind::NestingWord => 30,
+            Kind::WordAbove => 32,
         }
     }
 }
@@ -395,6 +401,12 @@ impl Tracker {
             Kind::ShapeWord => hash2(self.shape & 0xffff, before ^ self.word.rotate_left(9), 0x20),
             Kind::WordBefore => hash2(before, c1 | self.word_length.min(3) << 8, 0x24),
             Kind::LineColumn => hash2(self.first_word ^ self.field, column, 0x25),
+            Kind::NestingWord => {
+                let (open, name) = self.nesting.last().copied().unwrap_or((0, 0));
+                let state = u32::from(open) | u32::from(self.quoted) << 8;
+                hash2(state ^ name.rotate_left(9), self.word ^ c1, 0x27)
+            }
+            Kind::WordAbove => hash2(self.word, self.above, 0x29),
             Kind::Expected => hash2(expected.0 | expected.1.min(15) << 16, c1, 0x22),
         }
     }

@@ -8,6 +8,7 @@
 use rcodec_core::{Budget, Reservation, Result};
 use rcodec_entropy::logistic::stretch;
 use rcodec_entropy::{BitModel, CountedBit};
+use rcodec_fixed::prefetch;
 
 /// Contexts.
 pub(crate) const DIRECT: usize = 4;
@@ -56,16 +57,14 @@ impl Direct {
     }
 
     /// Chooses the lines of a half byte by hashes of the contexts, and asks the
-    /// cache for them; what is returned is to be thrown away.
+    /// cache for them.
     #[inline(always)]
-    pub(crate) fn select(&mut self, hashes: [u32; DIRECT], partial: u32) -> u32 {
-        let mut touched = 0;
+    pub(crate) fn select(&mut self, hashes: [u32; DIRECT], partial: u32) {
         for (line, hash) in self.lines.iter_mut().zip(hashes) {
             let mixed = (hash ^ partial.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x2c1b_3c6d);
             *line = self.first + ((mixed ^ mixed >> 15) as usize & self.mask) * CELLS;
-            touched ^= self.cells[*line];
+            prefetch(&self.cells[*line]);
         }
-        touched
     }
 
     /// Sets the inputs for the bit of number `node` in its half.

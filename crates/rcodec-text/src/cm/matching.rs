@@ -3,6 +3,7 @@
 use rcodec_core::{Budget, Reservation, Result};
 use rcodec_entropy::logistic::stretch;
 use rcodec_entropy::{BitModel, CountedBit};
+use rcodec_fixed::prefetch;
 
 /// The longest match that is told apart from longer ones.
 const MAX_LENGTH: u32 = 65_535;
@@ -17,6 +18,8 @@ pub(crate) struct MatchModel {
     heads: Vec<u32>,
     shift: u32,
     min_length: usize,
+    /// Index in `heads` of the string that ends here.
+    head: usize,
     /// Where the predicted byte stands, and how long the match is (0: none).
     position: usize,
     length: u32,
@@ -39,6 +42,7 @@ impl MatchModel {
             heads,
             shift: 64 - bits,
             min_length,
+            head: 0,
             position: 0,
             length: 0,
             class: 0,
@@ -62,9 +66,20 @@ impl MatchModel {
         &mut self.trust
     }
 
+    /// Finds where the string that ends here was noted last, and asks the
+    /// cache for it; `last16` are the last bytes, the last one lowest.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, last16: u128) {
+        let key = last16 & (u128::MAX >> (128 - 8 * self.min_length));
+        let mixed = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ ((key >> 64) as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        self.head = (mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift) as usize;
+        prefetch(&self.heads[self.head]);
+    }
+
     /// Takes note of the last byte of `history` and looks for what it is part
-    /// of; `last16` are the last bytes, the last one lowest.
-    pub(crate) fn advance(&mut self, history: &[u8], last16: u128) {
+    /// of, after [`prepare`](Self::prepare).
+    pub(crate) fn advance(&mut self, history: &[u8]) {
         let end = history.len();
         let Some(&last) = history.last() else {
             return;
@@ -80,11 +95,7 @@ impl MatchModel {
             self.class = 0;
             return;
         }
-        let key = last16 & (u128::MAX >> (128 - 8 * self.min_length));
-        let mixed = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ ((key >> 64) as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        let hash = mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> self.shift;
-        let head = &mut self.heads[hash as usize];
+        let head = &mut self.heads[self.head];
         if self.length == 0 {
             let candidate = *head as usize;
             let common = common_suffix(history, candidate);
@@ -178,7 +189,8 @@ mod tests {
             let last16 = content[..end]
                 .iter()
                 .fold(0, |all, &b| all << 8 | u128::from(b));
-            model.advance(&content[..end], last16);
+            model.prepare(last16);
+            model.advance(&content[..end]);
             let expected = (end == content.len()).then_some(b'X');
             assert_eq!(model.expected_byte(), expected, "{end}");
         }
@@ -192,7 +204,8 @@ mod tests {
             let last16 = content[..end]
                 .iter()
                 .fold(0, |all, &b| all << 8 | u128::from(b));
-            model.advance(&content[..end], last16);
+            model.prepare(last16);
+            model.advance(&content[..end]);
             if (19..28).contains(&end) {
                 assert_eq!(model.expected_byte(), Some(content[end - 15]), "{end}");
             }

@@ -50,9 +50,9 @@ pub(crate) type StateMap = [CountedBit<1023>; 512];
 /// half.
 pub(crate) type RunMap = [CountedBit<1023>; 64];
 
-/// The hashes of all contexts of a class, from what is known, the position and
-/// what the longest match foretells.
-pub(crate) type HashAll<const C: usize> = fn(&Tracker, usize, (u32, u32)) -> [u32; C];
+/// Writes the hashes of all contexts of a class, from what is known and the
+/// position; that of [`Kind::Expected`] is to be corrected.
+pub(crate) type HashAll<const C: usize> = fn(&Tracker, usize, &mut [u32; C]);
 
 /// Something that codes byte after byte.
 pub(crate) trait ByteModel {
@@ -97,13 +97,20 @@ pub(crate) struct Model<
     direct: Option<Direct>,
     inputs: Inputs<N>,
     mixers: [Mixer<N>; M],
-    refiner: Refiner<P>,
+    refiner: Refiner<P, RUNS>,
+    /// The probability of the last prediction, and how far off it has to be for
+    /// the mixers to learn from it; of 65536.
+    p1_q16: u32,
+    least_error_q16: u32,
     /// What a language model says, if there is one.
     advice: Option<Box<Advice<N>>>,
     /// Bits of this byte after a leading one.
     partial: u32,
     /// How many they are.
     bits_known: u32,
+    /// The last bit of the byte before, which has not been learned: that can
+    /// wait until the cache has been asked for what comes next.
+    pending: Option<bool>,
     _reservation: Reservation,
 }
 
@@ -174,9 +181,12 @@ impl<
                 Mixer::new(sets, class.first_weight_q16, class.first_rate)
             }),
             refiner: Refiner::new(M, &class.refining, budget)?,
+            p1_q16: 1 << 15,
+            least_error_q16: class.least_error_q16,
             advice: None,
             partial: 1,
             bits_known: 0,
+            pending: None,
             _reservation: reservation,
         };
         model.look_up_contexts(0);
@@ -207,7 +217,7 @@ impl<
             0
         };
         let tables = heads + (LINE_BYTES << table_bits) + direct;
-        Self::fixed_bytes(class) + class.refining.bytes(P) + tables
+        Self::fixed_bytes(class) + Refiner::<P, RUNS>::bytes(&class.refining) + tables
     }
 
     /// Size of the table of direct probabilities.
@@ -223,11 +233,28 @@ impl<
 
     /// Computes the hashes of all contexts and fetches their first slots.
     fn look_up_contexts(&mut self, end: usize) {
-        let touched = self.refiner.prepare(&self.tracker, 0);
-        self.hashes = (self.hash_all)(&self.tracker, end, expected(&self.matches));
-        self.touch_lines(1);
+        self.hash_contexts(end);
+        self.hash_expected(end);
         self.claim_slots();
-        std::hint::black_box(touched);
+    }
+
+    /// Computes the hashes of all contexts and asks the cache for their lines.
+    fn hash_contexts(&mut self, end: usize) {
+        (self.hash_all)(&self.tracker, end, &mut self.hashes);
+        self.touch_lines(1);
+    }
+
+    /// The same for the context that asks what the longest match foretells, and
+    /// for the first maps.
+    fn hash_expected(&mut self, end: usize) {
+        let foretold = expected(&self.matches);
+        self.refiner.prepare(&self.tracker, 0, foretold);
+        if RUNS {
+            let context = self.tracker.context(Kind::Expected, end, foretold);
+            let hash = &mut self.hashes[class::EXPECTED_CONTEXT];
+            *hash = salted(context, Kind::Expected);
+            self.table.touch(Self::line(*hash, 1));
+        }
     }
 
     /// The line of a context for a half of the byte. Those of second halves
@@ -242,10 +269,14 @@ impl<
     /// [`claim_slots`](Self::claim_slots) needs one after the other.
     #[inline(always)]
     fn touch_lines(&self, partial: u32) {
-        let checks = self.hashes.iter().fold(0, |checks, &hash| {
-            checks ^ self.table.touch(Self::line(hash, partial))
-        });
-        std::hint::black_box(checks);
+        for &hash in &self.hashes {
+            self.table.touch(Self::line(hash, partial));
+        }
+        if let Some(prior) = &self.prior {
+            for &hash in &self.hashes {
+                prior.slots.touch(prior_place(hash, partial).0);
+            }
+        }
     }
 
     /// Fetches the slots of all contexts for this half of the byte.
@@ -255,20 +286,9 @@ impl<
         let check = |hash: u32| (hash as u16).wrapping_add(check_salt) | 1;
         let partial = self.partial;
         let prior = self.prior.as_ref().map(|prior| &prior.slots);
-        if let Some(prior) = prior {
-            // Asks the cache for what the prior knows of contexts that are
-            // new; of others, for nothing that is not there.
-            let mut touched = 0;
-            for &hash in &self.hashes {
-                let is_new = !self.table.has(Self::line(hash, partial), check(hash));
-                let (line, _) = prior_place(hash, partial);
-                touched ^= prior.touch(if is_new { line } else { 0 });
-            }
-            std::hint::black_box(touched);
-        }
         if RUNS && let Some(direct) = &mut self.direct {
             let of_orders = std::array::from_fn(|i| self.hashes[class::DIRECT_CONTEXTS[i]]);
-            std::hint::black_box(direct.select(of_orders, partial));
+            direct.select(of_orders, partial);
         }
         for i in 0..C {
             let hash = self.hashes[i];
@@ -292,8 +312,7 @@ impl<
         self.table.clear();
         self.direct.iter_mut().for_each(Direct::clear);
         self.matches.iter_mut().for_each(MatchModel::forget);
-        self.partial = 1;
-        self.bits_known = 0;
+        self.finish_byte();
         self.look_up_contexts(0);
     }
 
@@ -316,7 +335,8 @@ impl<
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
         self.refiner.select(partial);
-        let touched = self.refiner.prepare(&self.tracker, partial);
+        let foretold = expected(&self.matches);
+        self.refiner.prepare(&self.tracker, partial, foretold);
         let mut known = 0;
         let x = self.inputs.values_mut();
         for i in 0..C {
@@ -356,8 +376,8 @@ impl<
             let x = &mut x[N - ADVICE_INPUTS..];
             advice.predict(partial, self.tracker.byte(1), x);
         }
-        std::hint::black_box(touched);
-        self.mix(known, longest)
+        self.p1_q16 = self.mix(known, longest);
+        self.p1_q16
     }
 
     /// Mixes the inputs and refines the result.
@@ -371,7 +391,7 @@ impl<
             expected: expected(&self.matches).0 as usize,
             tracker: &self.tracker,
         };
-        let sets = std::array::from_fn(|k| class::select::<M>(k, &situation));
+        let sets = class::select(&situation);
         let hidden = self.refiner.hidden.values_mut().first_chunk_mut();
         if let Some(hidden) = hidden {
             mix_all(&mut self.mixers, &self.inputs, sets, hidden);
@@ -383,13 +403,41 @@ impl<
         self.refiner.refine(&situation)
     }
 
-    /// Learns the bit that came.
+    /// Takes note of the bit that came. The last one of a byte is learned by
+    /// [`advance`](ByteModel::advance).
     #[inline(always)]
     fn update(&mut self, bit: bool) {
+        for model in &mut self.matches {
+            model.update(self.partial, self.bits_known, bit);
+        }
+        if self.bits_known == 7 {
+            self.pending = Some(bit);
+            return;
+        }
+        self.learn(bit);
+        self.partial = self.partial << 1 | u32::from(bit);
+        self.bits_known += 1;
+        match self.bits_known {
+            3 => self.touch_lines(self.partial << 1),
+            4 => {
+                self.finish_half();
+                self.claim_slots();
+            }
+            _ => {}
+        }
+    }
+
+    /// Learns the bit that came.
+    #[inline(always)]
+    fn learn(&mut self, bit: bool) {
         let node = self.node();
         let (partial, bits_known) = (self.partial, self.bits_known);
-        self.refiner.update(bit);
-        update_all(&mut self.mixers, &self.inputs, bit);
+        self.refiner.update_maps(bit);
+        let error_q16 = (u32::from(bit) << 16).abs_diff(self.p1_q16);
+        if error_q16 >= self.least_error_q16 {
+            self.refiner.update_mixers(bit);
+            update_all(&mut self.mixers, &self.inputs, bit);
+        }
         if RUNS && let Some(advice) = &mut self.advice {
             advice.update(&self.inputs, bit);
         }
@@ -402,23 +450,24 @@ impl<
                 run_bit(&mut self.run_maps[i], length, bits_known).update(foretold == bit);
             }
         }
-        for model in &mut self.matches {
-            model.update(partial, bits_known, bit);
-        }
         self.order0[partial as usize & 255].update(bit);
         if RUNS && let Some(direct) = &mut self.direct {
             direct.update(node, bit);
         }
-        self.partial = partial << 1 | u32::from(bit);
-        self.bits_known += 1;
-        match self.bits_known {
-            3 => self.touch_lines(self.partial << 1),
-            4 | 8 => self.finish_half(),
-            _ => {}
-        }
     }
 
-    /// Puts the slots back, and fetches those of the second half.
+    /// Learns the last bit of a byte.
+    fn finish_byte(&mut self) {
+        if let Some(bit) = self.pending.take() {
+            self.learn(bit);
+            self.partial = self.partial << 1 | u32::from(bit);
+            self.finish_half();
+        }
+        self.partial = 1;
+        self.bits_known = 0;
+    }
+
+    /// Puts the slots of a half byte back.
     fn finish_half(&mut self) {
         if RUNS {
             for slot in &mut self.slots {
@@ -426,9 +475,6 @@ impl<
             }
         }
         self.store_slots();
-        if self.bits_known == 4 {
-            self.claim_slots();
-        }
     }
 }
 
@@ -450,13 +496,13 @@ pub(crate) fn expected(matches: &[MatchModel]) -> (u32, u32) {
 }
 
 /// What a model has learned that does not belong to one content.
-pub(crate) struct Learned<'m, const N: usize, const P: usize> {
+pub(crate) struct Learned<'m, const N: usize, const P: usize, const WIDE: bool> {
     pub(crate) state_maps: &'m mut [StateMap],
     pub(crate) run_maps: &'m mut [RunMap],
     pub(crate) trusts: Vec<&'m mut [CountedBit<1023>; LENGTH_CLASSES]>,
     pub(crate) order0: &'m mut [AdaptiveBit<5>; 256],
     pub(crate) mixers: &'m mut [Mixer<N>],
-    pub(crate) refiner: &'m mut Refiner<P>,
+    pub(crate) refiner: &'m mut Refiner<P, WIDE>,
 }
 
 impl<
@@ -469,7 +515,7 @@ impl<
 > Model<C, K, N, M, P, RUNS>
 {
     /// All that was learned, for a prior to take or to give.
-    pub(crate) fn learned(&mut self) -> Learned<'_, N, P> {
+    pub(crate) fn learned(&mut self) -> Learned<'_, N, P, RUNS> {
         let runs = if RUNS { C } else { 0 };
         Learned {
             state_maps: &mut self.state_maps[..],
@@ -501,24 +547,25 @@ impl<
 > ByteModel for Model<C, K, N, M, P, RUNS>
 {
     fn code<B: BitCoder>(&mut self, coder: &mut B, byte: u8) -> Result<u8> {
-        self.partial = 1;
-        self.bits_known = 0;
+        let mut coded = 0;
         for i in (0..8).rev() {
             let p1_q16 = self.predict();
             let bit = coder.code_bit(byte >> i & 1 != 0, p1_q16)?;
             self.update(bit);
+            coded = coded << 1 | u8::from(bit);
         }
-        Ok(self.partial as u8)
+        Ok(coded)
     }
 
     fn advance(&mut self, history: &[u8]) {
-        self.partial = 1;
-        self.bits_known = 0;
         self.tracker.advance(history);
-        for model in &mut self.matches {
-            model.advance(history, self.tracker.last16());
-        }
-        self.look_up_contexts(history.len());
+        let last16 = self.tracker.last16();
+        self.matches.iter_mut().for_each(|m| m.prepare(last16));
+        self.hash_contexts(history.len());
+        self.finish_byte();
+        self.matches.iter_mut().for_each(|m| m.advance(history));
+        self.hash_expected(history.len());
+        self.claim_slots();
     }
 
     fn advise(&mut self, weights: &[u32; 256]) {

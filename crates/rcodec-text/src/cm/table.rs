@@ -8,6 +8,7 @@
 
 use super::state::STATES;
 use rcodec_core::{Budget, Reservation, Result};
+use rcodec_fixed::prefetch;
 
 /// What a context knows about one half of a byte: bit histories, of the first
 /// bit at 1, of the second at 2 and 3 (after 0 and 1), and so on. Number 0
@@ -103,18 +104,10 @@ impl Table {
         self.lines.fill(Line::default());
     }
 
-    /// Asks the cache for a line that will be wanted soon: an ordinary load,
-    /// whose result is to be combined with others and thrown away.
+    /// Asks the cache for a line that will be wanted soon.
     #[inline(always)]
-    pub(crate) fn touch(&self, line: u32) -> u16 {
-        self.lines[line as usize & self.mask].checks[0]
-    }
-
-    /// Whether a context has a slot.
-    #[inline(always)]
-    pub(crate) fn has(&self, line: u32, check: u16) -> bool {
-        let checks = &self.lines[line as usize & self.mask].checks;
-        (checks[0] == check) | (checks[1] == check) | (checks[2] == check)
+    pub(crate) fn touch(&self, line: u32) {
+        prefetch(&self.lines[line as usize & self.mask]);
     }
 
     /// The slot of a context and its place; `None` if it is new, or was
@@ -127,10 +120,12 @@ impl Table {
             line: line as u32,
             slot: slot as u32,
         };
-        for slot in 0..SLOTS {
-            if found.checks[slot] == check {
-                return (place(slot), Some(found.slots[slot]));
-            }
+        let is_check = found.checks.map(|c| c == check);
+        if is_check[0] | is_check[1] | is_check[2] {
+            // Which one nobody can foretell: without a branch.
+            let slot = usize::from(is_check[1]) + 2 * usize::from(is_check[2]);
+            let slot = slot.min(SLOTS - 1);
+            return (place(slot), Some(found.slots[slot]));
         }
         let informed = |slot: usize| STATES.total[usize::from(found.slots[slot].0[1])];
         let mut least = 0;
@@ -157,13 +152,15 @@ pub(crate) const PRIOR_BITS: u32 = 18;
 pub(crate) const PRIOR_CHECKS: u32 = 1 << 12;
 
 /// Line and check of a context's slot for one half of a byte in a
-/// [`PriorTable`].
+/// [`PriorTable`]. As in a [`Table`], two halves that differ in the last bit
+/// share a line.
 #[inline(always)]
 pub(crate) fn prior_place(hash: u32, partial: u32) -> (usize, u16) {
-    let mixed = (hash ^ partial.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x85eb_ca6b);
+    let mixed = hash.wrapping_mul(0x85eb_ca6b);
     let mixed = (mixed ^ mixed >> 15).wrapping_mul(0xc2b2_ae35);
-    let line = mixed >> (32 - PRIOR_BITS);
-    (line as usize, (mixed % PRIOR_CHECKS) as u16)
+    let line = mixed >> (32 - PRIOR_BITS) ^ (partial >> 1 & 15);
+    let check = mixed.wrapping_add(partial.wrapping_mul(0x9e5b)) % PRIOR_CHECKS;
+    (line as usize, check as u16)
 }
 
 /// What is known of contexts before the first byte: filled once, then only
@@ -189,8 +186,8 @@ impl PriorTable {
 
     /// Asks the cache for a line, as [`Table::touch`] does.
     #[inline(always)]
-    pub(crate) fn touch(&self, line: usize) -> u16 {
-        self.lines[line & ((1 << PRIOR_BITS) - 1)].checks[0]
+    pub(crate) fn touch(&self, line: usize) {
+        prefetch(&self.lines[line & ((1 << PRIOR_BITS) - 1)]);
     }
 
     /// What is known of a context.

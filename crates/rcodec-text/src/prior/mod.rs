@@ -15,7 +15,7 @@
 //!
 //! A prior is a file as in `rcodec-model`, of the family `text`, without
 //! graphs: `slots` and `weights.N` for each class N are packed tensors, whose
-//! form is that of section 7.4.3 of FORMAT.md.
+//! form is that of section 15 of this crate's FORMAT.md.
 
 mod numbers;
 mod signature;
@@ -29,19 +29,19 @@ use crate::cm::table::PriorTable;
 use rcodec_core::{Budget, Error, Limits, ModelId, Reservation, Result};
 use rcodec_model::registry::Registry;
 use rcodec_model::{Model as ModelFile, TensorData};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The family of the model files.
 pub(crate) const FAMILY: &str = "text";
 
 /// The shipped priors: a block names one by its number, counted from 1.
 pub(crate) const SHIPPED: &[ModelId] = &[
-    // text-prose1-64dc
-    ModelId([0x64, 0xdc, 0x7f, 0xa7, 0xed, 0xec, 0x99, 0x9a]),
-    // text-code1-32df
-    ModelId([0x32, 0xdf, 0x1f, 0x0e, 0x71, 0xb3, 0x1f, 0x08]),
-    // text-data1-55a9
-    ModelId([0x55, 0xa9, 0x39, 0x76, 0x62, 0x98, 0x96, 0x7f]),
+    // text-prose1-c34c
+    ModelId([0xc3, 0x4c, 0x3f, 0x6e, 0xef, 0xc5, 0x19, 0x7b]),
+    // text-code1-c50b
+    ModelId([0xc5, 0x0b, 0xc8, 0x73, 0xc8, 0x16, 0x00, 0x22]),
+    // text-data1-343d
+    ModelId([0x34, 0x3d, 0x90, 0x04, 0xe2, 0x3d, 0x8d, 0xaa]),
 ];
 
 /// The number in a block of a prior that the header names.
@@ -52,8 +52,16 @@ pub(crate) struct Prior {
     id: ModelId,
     /// What it knows of contexts.
     pub(crate) slots: PriorTable,
-    /// For each class by number: packed weights.
-    weights: Vec<(u8, Vec<u8>)>,
+    /// What it knows of predicting, for each class.
+    weights: Vec<Weights>,
+}
+
+/// What a model of a class had learned.
+struct Weights {
+    class: u8,
+    packed: Vec<u8>,
+    /// Unpacked, once they were needed.
+    lists: OnceLock<weights::Lists>,
 }
 
 /// A prior in use, and what was charged for it.
@@ -82,27 +90,14 @@ pub(crate) fn forget() {
 /// Number and id of the shipped prior that fits best, by its signature; `None`
 /// if there is none in reach.
 pub(crate) fn best_shipped(sample: &[u8]) -> Option<(u8, ModelId)> {
-    let kept = locked(&SIGNATURES).clone();
-    let signatures = kept.unwrap_or_else(|| {
-        let registry = Registry::from_env();
-        let budget = Budget::new(Limits::default());
-        let load = |&id| signature::of_file(&registry.load(id, &budget).ok()?);
-        let signatures: Signatures = SHIPPED.iter().map(load).collect();
-        locked(&SIGNATURES).insert(signatures).clone()
-    });
-    let costs = signatures.iter().zip((1u8..).zip(SHIPPED));
+    let registry = Registry::from_env();
+    let costs = signature::SHIPPED.iter().zip((1u8..).zip(SHIPPED));
     costs
-        .filter_map(|(signature, (number, &id))| {
-            Some((signature::cost(signature.as_ref()?, sample), number, id))
-        })
+        .filter(|&(_, (_, &id))| registry.has(id))
+        .map(|(signature, (number, &id))| (signature::cost(signature, sample), number, id))
         .min_by_key(|&(cost, ..)| cost)
         .map(|(_, number, id)| (number, id))
 }
-
-/// The signatures of the shipped priors, those in reach.
-static SIGNATURES: Mutex<Option<Signatures>> = Mutex::new(None);
-
-type Signatures = Arc<[Option<Vec<u8>>]>;
 
 impl Prior {
     /// Memory that a prior takes, about, in bytes.
@@ -157,8 +152,11 @@ impl Prior {
                     slots = Some(slots::unpack(packed, &budget)?.0);
                 }
                 name => {
-                    let class = name.strip_prefix("weights.").and_then(|n| n.parse().ok());
-                    weights.push((class.ok_or_else(unknown_part)?, packed.clone()));
+                    weights.push(Weights {
+                        class: class_of(name).ok_or_else(unknown_part)?,
+                        packed: packed.clone(),
+                        lists: OnceLock::new(),
+                    });
                 }
             }
         }
@@ -186,12 +184,19 @@ impl Prior {
         class: &Class<C, K, M>,
         model: &mut Model<C, K, N, M, P, RUNS>,
     ) -> Result<()> {
-        let weights = self.weights.iter().find(|(n, _)| *n == class.number);
-        match weights {
-            Some((_, packed)) => weights::unpack(class.primed_rate_q16, model.learned(), packed),
-            None => Ok(()),
-        }
+        let weights = self.weights.iter().find(|w| w.class == class.number);
+        let Some(Weights { packed, lists, .. }) = weights else {
+            return Ok(());
+        };
+        weights::unpack(class.primed_rate_q16, model.learned(), packed, lists)
     }
+}
+
+/// The class of `weights.N`; no number has two names.
+fn class_of(name: &str) -> Option<u8> {
+    let digits = name.strip_prefix("weights.")?;
+    let class: u8 = digits.parse().ok()?;
+    (class.to_string() == digits).then_some(class)
 }
 
 fn unknown_part() -> Error {

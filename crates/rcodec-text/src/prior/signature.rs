@@ -2,12 +2,24 @@
 //! would take in a code made for them. It says which of several priors fits
 //! a content without unpacking any of them.
 
-use rcodec_model::{Model as ModelFile, TensorData};
-
 /// Name of the tensor.
 pub(super) const NAME: &str = "signature";
 /// Hashes of three bytes.
 const LEN: usize = 1 << 14;
+
+/// The signatures of the shipped priors, in their order: once more, so that
+/// twelve megabytes of files need not be read to choose one of them.
+pub(super) static SHIPPED: [[u8; LEN]; 3] = shipped(include_bytes!("signatures.bin"));
+
+const fn shipped(bytes: &[u8; 3 * LEN]) -> [[u8; LEN]; 3] {
+    let mut signatures = [[0; LEN]; 3];
+    let mut i = 0;
+    while i < 3 * LEN {
+        signatures[i / LEN][i % LEN] = bytes[i];
+        i += 1;
+    }
+    signatures
+}
 
 fn hashes(bytes: &[u8]) -> impl Iterator<Item = usize> {
     bytes.windows(3).map(|three| {
@@ -34,14 +46,6 @@ pub(super) fn of(pieces: &[&[u8]]) -> Vec<u8> {
         .collect()
 }
 
-/// The signature in a file; `None` if there is none.
-pub(super) fn of_file(file: &ModelFile) -> Option<Vec<u8>> {
-    match &file.data().tensors.get(NAME)?.data {
-        TensorData::Packed(costs) if costs.len() == LEN => Some(costs.clone()),
-        _ => None,
-    }
-}
-
 /// What a content costs by a signature, in 1/8 bit.
 pub(super) fn cost(signature: &[u8], content: &[u8]) -> u64 {
     hashes(content).map(|hash| u64::from(signature[hash])).sum()
@@ -50,6 +54,29 @@ pub(super) fn cost(signature: &[u8], content: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcodec_core::{Budget, Limits};
+    use rcodec_model::TensorData;
+    use rcodec_model::registry::Registry;
+
+    /// With `RCODEC_WRITE_SIGNATURES=1` writes them anew.
+    #[test]
+    fn signatures_are_those_of_the_shipped_priors() {
+        let budget = Budget::new(Limits::unlimited());
+        let mut in_files = Vec::new();
+        for &id in crate::prior::SHIPPED {
+            let file = Registry::from_env().load(id, &budget).unwrap();
+            let TensorData::Packed(costs) = &file.data().tensors.get(NAME).unwrap().data else {
+                panic!("{id} has no signature");
+            };
+            in_files.extend_from_slice(costs);
+        }
+        if std::env::var_os("RCODEC_WRITE_SIGNATURES").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/prior/signatures.bin");
+            std::fs::write(path, &in_files).unwrap();
+        }
+        assert!(SHIPPED.as_flattened() == in_files);
+    }
+
     #[test]
     fn what_is_alike_costs_less() {
         let (words, digits) = (b"the quick brown fox ".repeat(50), b"0123,4567;".repeat(90));

@@ -330,7 +330,8 @@ impl ContextReader {
     fn advance(&mut self, history: &[u8]) {
         self.tracker.advance(history);
         for model in &mut self.matches {
-            model.advance(history, self.tracker.last16());
+            model.prepare(self.tracker.last16());
+            model.advance(history);
         }
     }
 }

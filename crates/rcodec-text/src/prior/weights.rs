@@ -6,25 +6,25 @@ use crate::cm::Learned;
 use crate::cm::apm::Apm;
 use crate::cm::state::STATES;
 use rcodec_bitstream::Cursor;
-use rcodec_core::Result;
+use rcodec_core::{Error, Result};
 use rcodec_entropy::logistic::{Mixer, squash, stretch};
 use rcodec_entropy::{AdaptiveBit, BitModel, CountedBit};
+use std::sync::OnceLock;
 
 /// Distance of two probabilities that are told apart: 1/16 in the logistic
 /// domain.
 const STEP_Q8: i32 = 16;
 /// Bits of a weight below its Q12 that are not kept.
 const WEIGHT_SHIFT: u32 = 6;
-/// Maps that are kept: the others have too many contexts.
-const APMS: usize = 2;
 
 /// A context of a map that has seen fewer bits at every point is not kept.
 const MIN_COUNT: u32 = 20;
 
 /// A list of numbers that is written, or read.
 trait Numbers {
-    /// Takes the next list: what was packed, or `values` themselves.
-    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>>;
+    /// Takes the next list of `count` numbers: what was packed, or `values`
+    /// themselves, which a reader does not ask for.
+    fn list(&mut self, count: usize, values: impl FnOnce() -> Vec<i32>) -> Result<Vec<i32>>;
     /// Whether lists come from a file.
     const READS: bool;
 }
@@ -32,18 +32,41 @@ trait Numbers {
 struct Writer(Vec<u8>);
 
 impl Numbers for Writer {
-    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>> {
+    fn list(&mut self, _: usize, values: impl FnOnce() -> Vec<i32>) -> Result<Vec<i32>> {
+        let values = values();
         write_numbers(&mut self.0, &values)?;
         Ok(values)
     }
     const READS: bool = false;
 }
 
-struct Reader<'a>(Cursor<'a>);
+/// Lists as they were unpacked.
+pub(super) type Lists = Vec<Vec<i32>>;
+
+/// Reads, and keeps what it read.
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    lists: Lists,
+}
 
 impl Numbers for Reader<'_> {
-    fn list(&mut self, values: Vec<i32>) -> Result<Vec<i32>> {
-        read_numbers(&mut self.0, values.len())
+    fn list(&mut self, count: usize, _: impl FnOnce() -> Vec<i32>) -> Result<Vec<i32>> {
+        let values = read_numbers(&mut self.cursor, count)?;
+        self.lists.push(values.clone());
+        Ok(values)
+    }
+    const READS: bool = true;
+}
+
+/// Gives what was kept.
+struct Kept<'a>(std::slice::Iter<'a, Vec<i32>>);
+
+impl Numbers for Kept<'_> {
+    fn list(&mut self, count: usize, _: impl FnOnce() -> Vec<i32>) -> Result<Vec<i32>> {
+        match self.0.next() {
+            Some(values) if values.len() == count => Ok(values.clone()),
+            _ => Err(Error::malformed(0, "weights of another class")),
+        }
     }
     const READS: bool = true;
 }
@@ -52,31 +75,45 @@ impl Numbers for Reader<'_> {
 ///
 /// # Errors
 /// None but for memory.
-pub(super) fn pack<const N: usize, const P: usize>(learned: Learned<'_, N, P>) -> Result<Vec<u8>> {
+pub(super) fn pack<const N: usize, const P: usize, const WIDE: bool>(
+    learned: Learned<'_, N, P, WIDE>,
+) -> Result<Vec<u8>> {
     let mut writer = Writer(Vec::new());
     code(learned, 0, &mut writer)?;
     Ok(writer.0)
 }
 
 /// Gives a fresh model what another has learned; its weight sets begin to
-/// learn at `primed_rate_q16`.
+/// learn at `primed_rate_q16`. What is unpacked is kept in `lists` for the next
+/// model of the class: of many small texts, each has a model.
 ///
 /// # Errors
 /// [`Error::Malformed`](rcodec_core::Error::Malformed) and
 /// [`Error::Truncated`](rcodec_core::Error::Truncated).
-pub(super) fn unpack<const N: usize, const P: usize>(
+pub(super) fn unpack<const N: usize, const P: usize, const WIDE: bool>(
     primed_rate_q16: u32,
-    learned: Learned<'_, N, P>,
+    learned: Learned<'_, N, P, WIDE>,
     packed: &[u8],
+    lists: &OnceLock<Lists>,
 ) -> Result<()> {
-    let mut reader = Reader(Cursor::new(packed, 0));
+    if let Some(lists) = lists.get() {
+        return code(learned, primed_rate_q16, &mut Kept(lists.iter()));
+    }
+    let mut reader = Reader {
+        cursor: Cursor::new(packed, 0),
+        lists: Vec::new(),
+    };
     code(learned, primed_rate_q16, &mut reader)?;
-    reader.0.expect_end("bytes after the weights of a prior")
+    let end = reader.cursor;
+    end.expect_end("bytes after the weights of a prior")?;
+    // Another thread may have been first, with the same lists.
+    let _ = lists.set(reader.lists);
+    Ok(())
 }
 
 /// Both directions: the order of the lists.
-fn code<const N: usize, const P: usize, L: Numbers>(
-    learned: Learned<'_, N, P>,
+fn code<const N: usize, const P: usize, const WIDE: bool, L: Numbers>(
+    learned: Learned<'_, N, P, WIDE>,
     primed_rate_q16: u32,
     lists: &mut L,
 ) -> Result<()> {
@@ -98,7 +135,7 @@ fn code<const N: usize, const P: usize, L: Numbers>(
     for mixer in &mut learned.refiner.second {
         code_mixer(lists, mixer, primed_rate_q16 / 2)?;
     }
-    for map in &mut learned.refiner.maps[..APMS] {
+    for map in learned.refiner.kept_maps() {
         code_apm(lists, map)?;
     }
     Ok(())
@@ -130,9 +167,9 @@ fn code_counted<L: Numbers>(lists: &mut L, bits: Vec<(&mut CountedBit<1023>, u32
     let steps = bits
         .iter()
         .map(|(bit, guess)| distance(bit.p1_q16(), *guess));
-    let steps = lists.list(steps.collect())?;
+    let steps = lists.list(bits.len(), || steps.collect())?;
     let counts = bits.iter().map(|(bit, _)| log_of(bit.count()));
-    let counts = lists.list(counts.collect())?;
+    let counts = lists.list(bits.len(), || counts.collect())?;
     if L::READS {
         for ((bit, guess), (steps, count)) in bits.into_iter().zip(steps.iter().zip(counts)) {
             // Not so sure that the content at hand could not teach it better.
@@ -148,7 +185,7 @@ const MAX_COUNT: u32 = 255;
 
 fn code_order0<L: Numbers>(lists: &mut L, bits: &mut [AdaptiveBit<5>; 256]) -> Result<()> {
     let steps = bits.iter().map(|bit| distance(bit.p1_q16(), 1 << 15));
-    let steps = lists.list(steps.collect())?;
+    let steps = lists.list(256, || steps.collect())?;
     if L::READS {
         for (bit, steps) in bits.iter_mut().zip(steps) {
             *bit = AdaptiveBit::with_p1_q16(moved(1 << 15, steps));
@@ -173,7 +210,7 @@ fn code_mixer<const N: usize, L: Numbers>(
     let fresh_rate_q16 = fresh_rate.unwrap_or(0);
     let has_learned = |set| mixer.rate_q16(set) + fresh_rate_q16 / 8 < fresh_rate_q16;
     let learned = (0..mixer.sets()).map(|set| i32::from(has_learned(set)));
-    let learned = lists.list(learned.collect())?;
+    let learned = lists.list(mixer.sets(), || learned.collect())?;
     let sets: Vec<usize> = (0..mixer.sets()).filter(|&set| learned[set] != 0).collect();
     let mut mean = vec![0i64; N];
     for &set in &sets {
@@ -182,13 +219,12 @@ fn code_mixer<const N: usize, L: Numbers>(
         }
     }
     let count = sets.len().max(1) as i64;
-    let mean = lists.list(mean.iter().map(|&sum| (sum / count) as i32).collect())?;
-    let mut differences = Vec::new();
-    for &set in &sets {
+    let mean = lists.list(N, || mean.iter().map(|&sum| (sum / count) as i32).collect())?;
+    let differences = sets.iter().flat_map(|&set| {
         let weights = mixer.weights_q12(set).iter();
-        differences.extend(weights.zip(&mean).map(|(&w, mean)| coarse(w) - mean));
-    }
-    let differences = lists.list(differences)?;
+        weights.zip(&mean).map(|(&w, mean)| coarse(w) - mean)
+    });
+    let differences = lists.list(N * sets.len(), || differences.collect())?;
     if L::READS && !sets.is_empty() {
         let whole = |coarse: i32| {
             let weight = coarse.clamp(-1 << 16, 1 << 16) << WEIGHT_SHIFT;
@@ -215,21 +251,17 @@ fn code_apm<const P: usize, L: Numbers>(lists: &mut L, apm: &mut Apm<P>) -> Resu
         .filter_map(|context| Some((context, apm.row(context)?)))
         .filter(|(_, row)| row.iter().any(|point| point.count() >= MIN_COUNT))
         .collect();
-    let mut learned = vec![0; apm.contexts()];
-    rows.iter().for_each(|&(context, _)| learned[context] = 1);
-    let learned = lists.list(learned)?;
-    let (mut steps, mut counts) = (Vec::new(), Vec::new());
-    for (bit, guess) in rows.iter().flat_map(|(_, row)| row.iter().zip(&fresh)) {
-        steps.push(distance(bit.p1_q16(), guess.p1_q16()));
-        counts.push(log_of(bit.count()));
-    }
+    let learned = lists.list(apm.contexts(), || {
+        let mut learned = vec![0; apm.contexts()];
+        rows.iter().for_each(|&(context, _)| learned[context] = 1);
+        learned
+    })?;
     let points = P * learned.iter().filter(|&&learned| learned != 0).count();
-    if L::READS {
-        steps = vec![0; points];
-        counts = vec![0; points];
-    }
-    let steps = lists.list(steps)?;
-    let counts = lists.list(counts)?;
+    let learned_points = || rows.iter().flat_map(|(_, row)| row.iter().zip(&fresh));
+    let distances = learned_points().map(|(bit, guess)| distance(bit.p1_q16(), guess.p1_q16()));
+    let steps = lists.list(points, || distances.collect())?;
+    let logs = learned_points().map(|(bit, _)| log_of(bit.count()));
+    let counts = lists.list(points, || logs.collect())?;
     if L::READS {
         let mut pairs = steps.iter().zip(counts);
         for (context, _) in learned.iter().enumerate().filter(|&(_, &l)| l != 0) {

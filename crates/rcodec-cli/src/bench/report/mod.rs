@@ -165,6 +165,7 @@ impl<'a> Summary<'a> {
                 "Repetitions",
                 format!("{}, {} at a time", self.args.repeat, self.args.jobs),
             ),
+            ("Time", self.time_measured()),
         ];
         page.heading(1, "rcodec bench");
         page.facts(&facts);
@@ -180,6 +181,19 @@ impl<'a> Summary<'a> {
             *markdown += &format!("\n{line}\n");
         }
         *markdown += "\n";
+    }
+
+    /// What was measured, of an interrupted run's calls together.
+    fn time_measured(&self) -> String {
+        let usages = self.records.iter().flat_map(|r| [&r.encode, &r.decode]);
+        let seconds: f64 = usages.flatten().map(|usage| usage.wall_seconds).sum();
+        let minutes = (seconds / 60.0).ceil() as u64;
+        format!(
+            "{} measurements; {} h {} min of the programs' own",
+            self.records.len(),
+            minutes / 60,
+            minutes % 60
+        )
     }
 
     fn write_troubles(&self, page: &mut Page, markdown: &mut String) {

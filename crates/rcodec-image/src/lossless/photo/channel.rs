@@ -7,6 +7,7 @@ use super::node::{Guides, Memories, NodeModels, Selection, memory_keys};
 use super::pipeline::{Row, Stage};
 use super::seen::SeenStage;
 use super::tree::Tree;
+use super::window::Window;
 use crate::progress::GroupProgress;
 use rcodec_core::Result;
 use rcodec_entropy::BitCoder;
@@ -37,6 +38,7 @@ pub(crate) struct Channel<'a, 'p, C, const E: usize, const N: usize, const M: us
     position: usize,
     max: i32,
     field: Field,
+    window: Window,
     experts: ChannelExperts<E>,
     nodes: NodeModels<E, N, M>,
     memories: Memories,
@@ -60,7 +62,8 @@ impl<'a, 'p, C, const E: usize, const N: usize, const M: usize> Channel<'a, 'p, 
             coder,
             position,
             max: i32::from(max),
-            experts: ChannelExperts::new(&field, position, max, setup.width, setup.engine),
+            window: Window::new(),
+            experts: ChannelExperts::new(position, max, setup.width, setup.engine),
             nodes: NodeModels::new(),
             memories: Memories::new(N),
             selection: Selection::default(),
@@ -107,25 +110,20 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Work
 impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_, C, E, N, M> {
     /// What the channels before are like around a sample.
     #[inline(always)]
-    fn guides(&self, base: usize, residuals: [i32; 2]) -> Guides {
-        let mut guides = Guides {
-            residuals,
-            ..Guides::default()
+    fn guides(&self, residuals: [i32; 2]) -> Guides {
+        let both = |dx: isize, dy: isize| {
+            [1, 2].map(|before| self.window.at(Window::place(before, dx, dy)))
         };
-        for before in 1..=self.position.min(2) {
-            let s = &self.field.samples[base - before * self.field.plane - 1..];
-            let stride = self.field.stride;
-            let above = &self.field.samples[base - before * self.field.plane - 1 - stride..];
-            let at = before - 1;
-            guides.w[at] = i32::from(s[0]);
-            guides.here[at] = i32::from(s[1]);
-            guides.e[at] = i32::from(s[2]);
-            guides.s[at] = i32::from(s[1 + stride]);
-            guides.nw[at] = i32::from(above[0]);
-            guides.n[at] = i32::from(above[1]);
-            guides.ne[at] = i32::from(above[2]);
+        Guides {
+            residuals,
+            here: both(0, 0),
+            w: both(-1, 0),
+            n: both(0, -1),
+            ne: both(1, -1),
+            nw: both(-1, -1),
+            e: both(1, 0),
+            s: both(0, 1),
         }
-        guides
     }
 
     /// Codes one sample and says by how much it was missed.
@@ -134,9 +132,10 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
         let y = self.done;
         let field = &self.field;
         let base = field.row(self.position, y) + x;
-        let hood = Neighbourhood::at(field, base);
-        let dist = self.experts.predict(field, &hood, base, x, missed[0]);
-        let guides = self.guides(base, missed);
+        self.window.load(field, base, self.position);
+        let hood = Neighbourhood::of(&self.window);
+        let dist = self.experts.predict(&self.window, &hood, x, missed[0]);
+        let guides = self.guides(missed);
         let selection = &mut self.selection;
         selection.choose::<E, N>(&dist, &hood, &guides, (x, y), self.max);
         if N > 16 {

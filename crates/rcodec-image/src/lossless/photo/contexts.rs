@@ -1,6 +1,6 @@
 //! The neighbours of a sample, and numbers made of them.
 
-use super::field::Field;
+use super::window::Window;
 
 /// The samples around the one to be coded, in its own channel.
 #[derive(Clone, Copy, Debug)]
@@ -15,20 +15,18 @@ pub(crate) struct Neighbourhood {
 }
 
 impl Neighbourhood {
-    /// The neighbours of the sample at `base`.
+    /// The neighbours in the middle of a window.
     #[inline(always)]
-    pub(crate) fn at(field: &Field, base: usize) -> Self {
-        let s = &field.samples;
-        let up = base - field.stride;
-        let up2 = up - field.stride;
+    pub(crate) fn of(window: &Window) -> Self {
+        let at = |dx: isize, dy: isize| window.at(Window::place(0, dx, dy));
         Neighbourhood {
-            w: i32::from(s[base - 1]),
-            ww: i32::from(s[base - 2]),
-            n: i32::from(s[up]),
-            nw: i32::from(s[up - 1]),
-            ne: i32::from(s[up + 1]),
-            nn: i32::from(s[up2]),
-            nne: i32::from(s[up2 + 1]),
+            w: at(-1, 0),
+            ww: at(-2, 0),
+            n: at(0, -1),
+            nw: at(-1, -1),
+            ne: at(1, -1),
+            nn: at(0, -2),
+            nne: at(1, -2),
         }
     }
 }
@@ -59,16 +57,28 @@ pub(crate) fn class15(value: i32) -> usize {
     usize::from(CLASS15[(value.clamp(-64, 63) + 64) as usize])
 }
 
+/// Classes of -16..=15.
+static CLASS7: [u8; 32] = {
+    let mut table = [3; 32];
+    let mut i = 0;
+    while i < 32 {
+        let value = i as i32 - 16;
+        let class = match value.unsigned_abs() {
+            0 => 0,
+            1..=2 => 1,
+            3..=8 => 2,
+            _ => 3,
+        };
+        table[i] = if value < 0 { 3 - class } else { 3 + class };
+        i += 1;
+    }
+    table
+};
+
 /// A signed number in 7 classes: 0, ±1-2, ±3-8, more.
 #[inline(always)]
 pub(crate) fn class7(value: i32) -> usize {
-    let class = match value.unsigned_abs() {
-        0 => 0,
-        1..=2 => 1,
-        3..=8 => 2,
-        _ => 3,
-    };
-    if value < 0 { 3 - class } else { 3 + class }
+    usize::from(CLASS7[(value.clamp(-16, 15) + 16) as usize])
 }
 
 #[cfg(test)]

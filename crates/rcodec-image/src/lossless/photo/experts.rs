@@ -2,9 +2,9 @@
 //! around here.
 
 use super::contexts::Neighbourhood;
-use super::field::Field;
 use super::local::{LocalOls, LocalParams};
 use super::ols::{Ols, OlsParams};
+use super::window::{Place, Window};
 use crate::lossless::logistic::quarter_log2;
 use rcodec_fixed::Engine;
 
@@ -93,18 +93,16 @@ pub(crate) struct ChannelExperts<const E: usize> {
     large: Ols<FEATURES_LARGE, 32>,
     near: LocalOls<FEATURES_SMALL>,
     more: Option<Box<MoreOls>>,
-    /// Features as pairs of positions, relative to the sample; their
-    /// difference is the feature.
-    offsets: [(isize, isize); FEATURES_HUGE],
+    /// Features as pairs of places; their difference is the feature.
+    places: [(Place, Place); FEATURES_HUGE],
     features: [i32; FEATURES_HUGE],
     /// Column and row, each modulo 2.
     phase: usize,
     y: usize,
     base_value: i32,
     max_q6: i32,
-    /// Where the guide channels' samples are, relative to this one's.
-    guide: Option<isize>,
-    stride: usize,
+    /// Whether there is a channel before this one.
+    guided: bool,
     /// Absolute errors, Q6, three rows in turn, two columns of border.
     errors: [Vec<[u32; LANES]>; 3],
     row: usize,
@@ -169,30 +167,27 @@ const GUIDE: [(isize, isize); 15] = [
 ];
 
 /// Lists feature positions: pairs of a sample and what is subtracted.
-fn feature_offsets(field: &Field, position: usize) -> [(isize, isize); FEATURES_HUGE] {
-    let plane = field.plane as isize;
-    let stride = field.stride as isize;
-    let place = |before: usize, (dx, dy): (isize, isize)| {
-        let to = -(before as isize) * plane;
-        (to + dy * stride + dx, to - 1)
-    };
+fn feature_places(position: usize) -> [(Place, Place); FEATURES_HUGE] {
+    let west = |before: usize| Window::place(before, -1, 0);
+    let place =
+        |before: usize, (dx, dy): (isize, isize)| (Window::place(before, dx, dy), west(before));
     let mut own = OWN.iter().map(|&at| place(0, at));
     let mut cross = GUIDE
         .iter()
         .flat_map(|&at| (1..=position.min(2)).map(move |before| place(before, at)));
     // Own neighbours and others in turn: the small experts take the first.
-    let mut offsets = Vec::new();
-    offsets.extend(own.by_ref().take(3));
-    offsets.extend(cross.by_ref().take(2));
-    while offsets.len() < FEATURES_HUGE {
-        let before = offsets.len();
-        offsets.extend(own.by_ref().take(1));
-        offsets.extend(cross.by_ref().take(1));
-        if offsets.len() == before {
-            offsets.push((-1, -1)); // always 0
+    let mut places = Vec::new();
+    places.extend(own.by_ref().take(3));
+    places.extend(cross.by_ref().take(2));
+    while places.len() < FEATURES_HUGE {
+        let before = places.len();
+        places.extend(own.by_ref().take(1));
+        places.extend(cross.by_ref().take(1));
+        if places.len() == before {
+            places.push((west(0), west(0))); // always 0
         }
     }
-    std::array::from_fn(|i| offsets[i])
+    std::array::from_fn(|i| places[i])
 }
 
 impl<const E: usize> ChannelExperts<E> {
@@ -200,13 +195,7 @@ impl<const E: usize> ChannelExperts<E> {
     const BLEND: usize = E - 1;
 
     /// The experts of the channel at `position` of `order`.
-    pub(crate) fn new(
-        field: &Field,
-        position: usize,
-        max: u16,
-        width: usize,
-        engine: Engine,
-    ) -> Self {
+    pub(crate) fn new(position: usize, max: u16, width: usize, engine: Engine) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
             keep: if E == 4 { 0.995 } else { 0.98 },
@@ -227,19 +216,17 @@ impl<const E: usize> ChannelExperts<E> {
             let q6 = (QUARTERS_Q8[step & 3] as u64) << (step >> 2) >> 8;
             mean.mean_q12 = (q6 << 6).min(1 << 28) as u32;
         }
-        let guide = (position > 0).then_some(-(field.plane as isize));
         ChannelExperts {
             large: Ols::new(large, bits, engine),
             near: LocalOls::new(near, bits, width, engine),
             more: (E > 4).then(|| Box::new(MoreOls::new(bits, width, engine))),
-            offsets: feature_offsets(field, position),
+            places: feature_places(position),
             features: [0; FEATURES_HUGE],
             phase: 0,
             y: 0,
             base_value: 0,
             max_q6: i32::from(max) << MU_Q,
-            guide,
-            stride: field.stride,
+            guided: position > 0,
             errors: std::array::from_fn(|_| vec![[64; LANES]; width + 2 * ERROR_PAD]),
             row: 0,
             means: vec![fresh; E],
@@ -288,26 +275,23 @@ impl<const E: usize> ChannelExperts<E> {
         sum
     }
 
-    /// What is expected of the sample at `base`. `crossed` is by how much
-    /// the channel before was missed here.
+    /// What is expected of the sample in the middle of `window`. `crossed` is
+    /// by how much the channel before was missed here.
     #[inline(always)]
     pub(crate) fn predict(
         &mut self,
-        field: &Field,
+        window: &Window,
         hood: &Neighbourhood,
-        base: usize,
         x: usize,
         crossed: i32,
     ) -> Distribution<E> {
-        let s = &field.samples;
-        let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
         let features = if E == 4 {
             FEATURES_LARGE
         } else {
             FEATURES_HUGE
         };
-        for (slot, &(plus, minus)) in self.features[..features].iter_mut().zip(&self.offsets) {
-            *slot = sample(plus) - sample(minus);
+        for (slot, &(plus, minus)) in self.features[..features].iter_mut().zip(&self.places) {
+            *slot = window.at(plus) - window.at(minus);
         }
         self.base_value = hood.w;
         self.phase = (x & 1) | (self.y & 1) << 1;
@@ -323,7 +307,7 @@ impl<const E: usize> ChannelExperts<E> {
             self.mu_q6[4] = clamped(more.wide.predict_q6(first(&self.features), x));
         }
         if E == 4 {
-            self.mu_q6[2] = self.gradient_q6(field, hood, base);
+            self.mu_q6[2] = self.gradient_q6(window, hood);
         }
         let energies = self.energies(x);
         self.blend(&energies, hood);
@@ -333,16 +317,13 @@ impl<const E: usize> ChannelExperts<E> {
     /// What the slopes around the sample say, Q6: in its own channel, or of
     /// the one before it.
     #[inline(always)]
-    fn gradient_q6(&self, field: &Field, hood: &Neighbourhood, base: usize) -> i32 {
-        let s = &field.samples;
-        let sample = |offset: isize| i32::from(s[base.wrapping_add_signed(offset)]);
-        let gradient = match self.guide {
-            None => (hood.w + hood.n - hood.nw) << MU_Q,
-            Some(guide) => {
-                let (here, left) = (sample(guide), sample(guide - 1));
-                let up = sample(guide - self.stride as isize);
-                ((hood.w + hood.n) << (MU_Q - 1)) + ((2 * here - left - up) << (MU_Q - 1))
-            }
+    fn gradient_q6(&self, window: &Window, hood: &Neighbourhood) -> i32 {
+        let gradient = if self.guided {
+            let guide = |dx: isize, dy: isize| window.at(Window::place(1, dx, dy));
+            let slopes = 2 * guide(0, 0) - guide(-1, 0) - guide(0, -1);
+            ((hood.w + hood.n) << (MU_Q - 1)) + (slopes << (MU_Q - 1))
+        } else {
+            (hood.w + hood.n - hood.nw) << MU_Q
         };
         gradient.clamp(0, self.max_q6)
     }

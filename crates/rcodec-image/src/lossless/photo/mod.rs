@@ -20,13 +20,13 @@ mod contexts;
 mod experts;
 mod field;
 mod local;
-mod mixer;
 mod node;
 pub(crate) mod ols;
 mod pipeline;
 mod seen;
 mod solve;
 mod tree;
+mod window;
 
 use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
@@ -66,7 +66,7 @@ fn may_have_seen_stage(order: &[usize], position: usize, maps: &[ValueMap]) -> b
 /// How much is modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Four experts, six contexts.
+    /// Four experts, three contexts.
     Normal,
     /// Six experts, sixteen contexts, remembered values.
     Large,
@@ -200,7 +200,7 @@ fn code<C: BitCoder + Send>(
     progress: &mut GroupProgress<'_>,
 ) -> Result<Vec<C>> {
     match level {
-        Level::Normal => code_with::<C, 4, 16, 2>(coders, planes, maps, use_seen, progress),
+        Level::Normal => code_with::<C, 4, 8, 2>(coders, planes, maps, use_seen, progress),
         Level::Large => code_with::<C, 6, 32, 4>(coders, planes, maps, use_seen, progress),
     }
 }

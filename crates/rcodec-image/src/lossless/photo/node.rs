@@ -3,9 +3,8 @@
 
 use super::contexts::{Neighbourhood, class7, class15};
 use super::experts::Distribution;
-use super::mixer::{Layer, Rate};
 use rcodec_core::Result;
-use rcodec_entropy::logistic::{Apm, stretch};
+use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, Mixer, squash, stretch, update_all};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};
 
 /// Kinds of decisions in the tree.
@@ -38,9 +37,9 @@ type Counter = CountedBit<255>;
 #[repr(C, align(64))]
 struct Slot([Counter; NODES]);
 
-/// Values of the map by value: as many, or a quarter of them.
-const fn value_shift(inputs: usize) -> u32 {
-    if inputs == 16 { 2 } else { 0 }
+/// Whether mixers with so many inputs are those of the large level.
+const fn is_large(inputs: usize) -> bool {
+    inputs > 16
 }
 
 /// What followed a context the last time, and how often in a row.
@@ -59,12 +58,13 @@ pub(crate) struct NodeModels<const E: usize, const N: usize, const M: usize> {
     counters: Vec<Slot>,
     /// By memory, certainty and what the remembered value says of a decision.
     trust: Vec<Slot>,
-    inputs: [i32; N],
-    first: [Layer<N>; M],
-    hidden: [i32; 8],
-    second: Layer<8>,
+    inputs: Inputs<N>,
+    first: [Mixer<N>; M],
+    /// Of the large level only, as what follows: the normal one takes the mean
+    /// of what the mixers say.
+    hidden: Inputs<8>,
+    second: Mixer<8>,
     by_value: Apm,
-    /// Of the large level only.
     by_scale: Apm,
     stretch: Box<[i16; 4096]>,
 }
@@ -99,26 +99,23 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
     const CONTEXTS: usize = contexts(E, N);
 
     pub(crate) fn new() -> Self {
-        let first = Rate {
-            first_q16: 800,
-            last_q16: 250,
-            decay: 6,
-        };
-        let second = Rate {
-            first_q16: 200,
-            last_q16: 30,
-            decay: 8,
-        };
+        let first = LearningRate::falling(800, 250, 6);
+        let second = LearningRate::falling(200, 30, 8);
         let sizes = [SCALES, 64, 64, 256];
+        let (weight_q16, of_large) = if is_large(N) {
+            (3_000, NODES)
+        } else {
+            (6_000, 0)
+        };
         NodeModels {
             counters: vec![Default::default(); Self::CONTEXTS * CONTEXT_SIZE],
             trust: vec![Default::default(); Self::MEMORIES * 3 * (usize::from(COUNT_MAX) + 1)],
-            inputs: [0; N],
-            first: std::array::from_fn(|m| Layer::new(NODES * sizes[m], 96_000 / N as i32, first)),
-            hidden: [0; 8],
-            second: Layer::new(NODES, 65_536 / M as i32, second),
-            by_scale: Apm::new(if N > 16 { NODES * 64 } else { 1 }, 255),
-            by_value: Apm::new(NODES << (8 - value_shift(N)), 255),
+            inputs: Inputs::new(),
+            first: std::array::from_fn(|m| Mixer::new(NODES * sizes[m], weight_q16, first)),
+            hidden: Inputs::new(),
+            second: Mixer::new(of_large, 65_536 / M as i32, second),
+            by_scale: Apm::new(of_large * 64, 255),
+            by_value: Apm::new(of_large * 256, 255),
             stretch: Box::new(std::array::from_fn(|i| stretch((16 * i + 8) as u32) as i16)),
         }
     }
@@ -134,15 +131,16 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
         odds_q8: &[i32; E],
     ) -> Result<bool> {
         let node = question.node;
-        for (input, &odds) in self.inputs.iter_mut().zip(odds_q8) {
-            *input = odds.clamp(-2047, 2047);
+        let inputs = self.inputs.values_mut();
+        for (input, &odds) in inputs.iter_mut().zip(odds_q8) {
+            *input = odds.clamp(-2047, 2047) as i16;
         }
-        for (input, &slot) in self.inputs[E..]
+        for (input, &slot) in inputs[E..]
             .iter_mut()
             .zip(&selection.slots[..Self::CONTEXTS])
         {
             let p = self.counters[slot as usize].0[node].p1_q16();
-            *input = i32::from(self.stretch[(p >> 4) as usize & 4095]);
+            *input = self.stretch[(p >> 4) as usize & 4095];
         }
         let mut trusts = [0; MEMORIES_MAX];
         let base = E + Self::CONTEXTS;
@@ -156,30 +154,28 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
             let trust = (k * 8 + usize::from(memory.count)) * 3 + says;
             *slot = trust;
             let p = self.trust[trust].0[node].p1_q16();
-            self.inputs[base + k] = i32::from(self.stretch[(p >> 4) as usize & 4095]);
+            inputs[base + k] = self.stretch[(p >> 4) as usize & 4095];
         }
-        self.inputs[N - 1] = 256;
-        for m in 0..M {
-            self.hidden[m] = self.first[m].mix(&self.inputs, selection.sets[m] * NODES + node);
+        inputs[N - 1] = 256;
+        // One by one: two at once are not found to be `pmaddwd`.
+        let hidden = &mut self.hidden.values_mut()[..M];
+        for ((hidden, mixer), set) in hidden.iter_mut().zip(&mut self.first).zip(selection.sets) {
+            *hidden = mixer.mix(&self.inputs, set * NODES + node) as i16;
         }
-        let odds = self.second.mix(&self.hidden, node);
-        let p_mixed = self.second.p1_q16();
-        let p_value = self
-            .by_value
-            .refine(odds, (selection.value >> value_shift(N)) * NODES + node);
-        let p_q16 = if N > 16 {
-            let p_scale = self.by_scale.refine(odds, selection.scale * NODES + node);
-            (2 * p_mixed + p_scale + p_value) >> 2
+        let p_q16 = if is_large(N) {
+            self.refined(selection, node)
         } else {
-            (p_mixed + p_value) >> 1
+            let sum: i32 = self.hidden.values()[..M]
+                .iter()
+                .map(|&x| i32::from(x))
+                .sum();
+            squash(sum / M as i32)
         };
         let bit = coder.code_bit(bit, p_q16)?;
-        self.second.update(&self.hidden, bit);
-        for layer in &mut self.first {
-            layer.update(&self.inputs, bit);
-        }
-        self.by_value.update(bit);
-        if N > 16 {
+        update_all(&mut self.first, &self.inputs, bit);
+        if is_large(N) {
+            self.second.update(&self.hidden, bit);
+            self.by_value.update(bit);
             self.by_scale.update(bit);
         }
         for &slot in &selection.slots[..Self::CONTEXTS] {
@@ -190,20 +186,26 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
         }
         Ok(bit)
     }
+
+    /// The mixers' opinions mixed again, and what such an answer was worth.
+    #[inline(always)]
+    fn refined(&mut self, selection: &Selection, node: usize) -> u32 {
+        let odds = self.second.mix(&self.hidden, node);
+        let p_mixed = self.second.p1_q16();
+        let p_value = self.by_value.refine(odds, selection.value * NODES + node);
+        let p_scale = self.by_scale.refine(odds, selection.scale * NODES + node);
+        (2 * p_mixed + p_scale + p_value) >> 2
+    }
 }
 
 /// Values remembered per decision.
 pub(crate) const fn memories(inputs: usize) -> usize {
-    if inputs == 16 { 0 } else { 9 }
+    if is_large(inputs) { 9 } else { 0 }
 }
 
 /// Counters per decision: what the experts and memories leave, but one.
 const fn contexts(experts: usize, inputs: usize) -> usize {
-    if inputs == 16 {
-        6
-    } else {
-        inputs - 1 - experts - memories(inputs)
-    }
+    inputs - 1 - experts - memories(inputs)
 }
 
 /// What followed contexts of several samples.
@@ -300,13 +302,13 @@ impl Selection {
             }
         };
         put(0, offset(0) << 4 | offset(1));
-        put(1, offset(2) << 4 | coarse);
+        put(1, class15(prev) << 6 | phase << 4 | coarse);
+        put(2, near(hood.w) << 4 | near(hood.n));
+        put(3, offset(2) << 4 | coarse);
         put(
-            2,
+            4,
             near(hood.w) << 6 | class7(hood.ne - p) << 3 | class7(hood.nw - p),
         );
-        put(3, class15(prev) << 6 | phase << 4 | coarse);
-        put(4, near(hood.w) << 4 | near(hood.n));
         put(
             5,
             near(hood.n) << 6 | class7(hood.nne - p) << 3 | class7(hood.ne - p),

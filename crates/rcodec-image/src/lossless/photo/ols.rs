@@ -150,9 +150,16 @@ impl<const N: usize, const C: usize> Ols<N, C> {
             let products = &self.products[i];
             let mut block = i / LANES * LANES;
             while block < C {
-                for j in block..block + LANES {
-                    row[j] = row[j] * keep + f64::from(products[j]);
+                // By way of a copy, which nobody else can write to: else this
+                // is not done in vectors.
+                let mut sums = [0.0; LANES];
+                for (sum, &product) in sums.iter_mut().zip(&products[block..block + LANES]) {
+                    *sum = f64::from(product);
                 }
+                for (sum, &before) in sums.iter_mut().zip(&row[block..block + LANES]) {
+                    *sum += before * keep;
+                }
+                row[block..block + LANES].copy_from_slice(&sums);
                 block += LANES;
             }
         }

@@ -20,30 +20,17 @@ pub(crate) fn solve<const N: usize, const C: usize>(
     weight_q: u32,
 ) -> Option<[i32; N]> {
     let mut inverse = [0.0; N];
-    let mut k = 0;
-    while k < N {
-        let pivot = m[k];
-        if pivot[k] <= 1e-6 {
-            return None;
-        }
-        inverse[k] = 1.0 / pivot[k];
-        let mut i = k + 1;
-        while i < N {
-            let factor = pivot[i] * inverse[k];
-            let row = &mut m[i];
-            // Four at a time; what is before column `i` is not looked at.
-            let mut quad = i / QUAD;
-            while quad <= N / QUAD {
-                let mut j = QUAD * quad;
-                while j < QUAD * quad + QUAD {
-                    row[j] -= factor * pivot[j];
-                    j += 1;
-                }
-                quad += 1;
-            }
-            i += 1;
-        }
-        k += 1;
+    // Lengths that the compiler knows make vector code of the innermost loop.
+    let regular = eliminate::<0, N, C>(m, &mut inverse)
+        && eliminate::<1, N, C>(m, &mut inverse)
+        && eliminate::<2, N, C>(m, &mut inverse)
+        && eliminate::<3, N, C>(m, &mut inverse)
+        && eliminate::<4, N, C>(m, &mut inverse)
+        && eliminate::<5, N, C>(m, &mut inverse)
+        && eliminate::<6, N, C>(m, &mut inverse)
+        && eliminate::<7, N, C>(m, &mut inverse);
+    if !regular {
+        return None;
     }
     let mut rest = [0.0; N];
     let mut i = 0;
@@ -65,6 +52,36 @@ pub(crate) fn solve<const N: usize, const C: usize>(
         weights[i] = (weight * (1u32 << weight_q) as f64).clamp(-MOST, MOST) as i32;
     }
     Some(weights)
+}
+
+/// Eliminates the columns of quad `Q`, and says whether that could be done.
+#[inline(always)]
+fn eliminate<const Q: usize, const N: usize, const C: usize>(
+    m: &mut [[f64; C]; N],
+    inverse: &mut [f64; N],
+) -> bool {
+    const { assert!(C <= 8 * QUAD) }
+    let from = (Q * QUAD).min(C);
+    let end = (N / QUAD + 1) * QUAD;
+    let mut k = from;
+    while k < N && k < from + QUAD {
+        let pivot = m[k];
+        if pivot[k] <= 1e-6 {
+            return false;
+        }
+        inverse[k] = 1.0 / pivot[k];
+        let mut i = k + 1;
+        while i < N {
+            let factor = pivot[i] * inverse[k];
+            // What is before column `i` is not looked at.
+            for (x, &p) in m[i][from..end].iter_mut().zip(&pivot[from..end]) {
+                *x -= factor * p;
+            }
+            i += 1;
+        }
+        k += 1;
+    }
+    true
 }
 
 #[cfg(test)]
