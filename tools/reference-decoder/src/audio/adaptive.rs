@@ -351,7 +351,7 @@ const fn shape(interval: usize, lambda: f64, mono: i64, own: i64, reference: i64
 }
 
 impl Preset {
-    /// Preset 1 to 7.
+    /// Preset 1 to 11.
     fn number(preset: u8) -> Self {
         let (regressions, filters): (&[Shape], &[(usize, i64)]) = match preset {
             1 => (&const { [shape(64, 0.998, 12, 8, 4)] }, &[(16, 2500)]),
@@ -367,7 +367,7 @@ impl Preset {
             5 => (
                 &const {
                     [
-                        shape(16, 0.9995, 32, 32, 23),
+                        shape(32, 0.9995, 32, 32, 23),
                         shape(8, 0.998, 20, 16, 7),
                         shape(8, 0.99, 12, 8, 3),
                     ]
@@ -378,7 +378,7 @@ impl Preset {
                 &const { [shape(8, 0.998, 24, 16, 15), shape(8, 0.99, 12, 10, 3)] },
                 &[(256, 700), (32, 3000), (16, 3000)],
             ),
-            _ => (
+            7 => (
                 &const {
                     [
                         shape(2, 0.998, 32, 32, 15),
@@ -389,12 +389,28 @@ impl Preset {
                 },
                 &[(256, 700), (32, 3000), (16, 3000)],
             ),
+            8 => (
+                &const { [shape(32, 0.999625, 23, 6, 17)] },
+                &[(512, 300), (32, 2000)],
+            ),
+            9 => (
+                &const { [shape(32, 0.999625, 23, 12, 11)] },
+                &[(512, 90), (32, 1100)],
+            ),
+            10 => (
+                &const { [shape(32, 0.994, 23, 12, 11)] },
+                &[(512, 300), (32, 2000)],
+            ),
+            _ => (
+                &const { [shape(32, 0.9985, 23, 20, 3)] },
+                &[(512, 90), (32, 2000)],
+            ),
         };
         Self {
             mixing: match preset {
                 1 => Mixing::Quick,
-                2 | 3 => Mixing::Narrow,
-                _ => Mixing::Wide,
+                4..=7 => Mixing::Wide,
+                _ => Mixing::Narrow,
             },
             regressions,
             filters,

@@ -53,7 +53,7 @@ fn decode_block(audio: &Audio, frames_of_block: u64, payload: &[u8]) -> Result<V
     let mut preset = 0;
     if mode == 1 {
         preset = bytes.u8()?;
-        if !(1..=7).contains(&preset) {
+        if !(1..=11).contains(&preset) {
             return malformed("an unknown preset");
         }
     }
@@ -351,7 +351,7 @@ mod tests {
         };
         let linear = "
             06 18 02 d0 0f 48 07
-            4c b8 d7 27 b3 91 43 73 ce 4f 6e 1a 55 47 3b d0 0f 88 d9 1b 1c";
+            4c ca 75 12 c1 a3 ae 3b 97 81 51 1d b9 25 da c2 97 8f 31 73 04";
         let adaptive = "
             05 18 01 02 d0 0f 48 07
             ff ed d0 64 61 e3 53 6e 2b 44 ae 83 81 0f 10 e9 3d 4d 90";

@@ -123,29 +123,35 @@ impl ValueMap {
                 top: (1 << bits) - 1,
             }),
             1 => Ok(Self::Values(vec![coder.raw(bits)? as i32])),
-            2 => {
-                let mut p = [32768_u32; 4];
-                let mut history = 0;
-                let mut values = Vec::new();
-                for v in 0..1 << bits {
-                    let used = coder.bit(p[history])?;
-                    let p = &mut p[history];
-                    if used {
-                        *p += (65536 - *p) >> 4;
-                        values.push(v);
-                    } else {
-                        *p -= *p >> 4;
-                    }
-                    *p = (*p).clamp(64, 65472);
-                    history = (2 * history + usize::from(used)) % 4;
-                }
-                if values.is_empty() {
-                    return malformed("a channel without values");
-                }
-                Ok(Self::Values(values))
-            }
+            2 => Self::list(coder, bits),
             _ => malformed("an unknown kind of value map"),
         }
+    }
+
+    /// The list of the values that are used, by their gaps.
+    fn list(coder: &mut RangeDecoder<'_>, bits: u32) -> Result<Self> {
+        // By the last gap's logarithm, whether it was as the one before, and
+        // how far the distance is from it.
+        let mut p = [[[32768_u32; 9]; 2]; 17];
+        let (mut gap, mut before, mut distance) = (1_i32, 1, 1);
+        let mut values = Vec::new();
+        for v in 0..1 << bits {
+            let off = (distance - gap).clamp(-4, 4) + 4;
+            let p = &mut p[gap.ilog2() as usize][usize::from(gap == before)][off as usize];
+            if coder.bit(*p)? {
+                *p += (65536 - *p) >> 4;
+                values.push(v);
+                (before, gap, distance) = (gap, distance, 1);
+            } else {
+                *p -= *p >> 4;
+                distance += 1;
+            }
+            *p = (*p).clamp(16, 65520);
+        }
+        if values.is_empty() {
+            return malformed("a channel without values");
+        }
+        Ok(Self::Values(values))
     }
 
     /// The maps of all channels of a group.
@@ -219,19 +225,19 @@ mod tests {
             03 0c 0e 53 e4 1e e8 44 17 9d 85 a0 1d 2b 18 d0 8b 4f 29 e7 bb
             9f 3f fb c9 81 15 fe ed 9d 4b 33 e0 33 54 da e4 6f 05 20 a2 10";
         let normal = "
-            01 00 be 08 9b d7 61 90 ec bb 72 cd 52 ce 97 e7 d4 d8 95 b3 7e
-            72 ee d2 0c 65 fd fc 97";
+            01 00 be 01 cb 74 91 41 13 b0 db 99 5e 8f 1d c6 24 39 72 90 f7
+            f6 ba 5c 9d e6 fa fa 06 25 7a";
         let large = "
-            04 00 bd 0a d8 3c c9 1a 37 8d ac 39 43 03 3b 4f 05 cf 5b 99 24
-            82 f5 25 28 8b b1 f7 a9 a0 0e c5 cd 13 8b";
+            04 00 bd 0a d8 4a 69 4d 19 3a 1a 3d ca fe c5 8a e7 1b 86 35 4e
+            d2 f9 0f 4d ae 85 06 6c 6f 56 7f a1 02";
         for payload in [fast, normal, large] {
             example(payload, [10, 6], &[slope]);
         }
         let colours = "
-            01 00 14 14 be 08 8c fc 23 5a 84 5a 6d e7 16 1d 7d 7f 82 c7 a6
-            7d 5f c9 99 37 54 a6 d1 7b 95 28 17 7f 26 2c 90 6f 1d bd 7f e2
-            65 db 2c d9 3a 14 b9 02 b4 ef 54 e4 bf 38 ef 8f 46 31 9d 7a ae
-            80 d1 88 5c 62 c9 7d 1f 46 26 51";
+            01 00 15 15 be 01 b7 9b b2 75 96 e5 f8 6e 5e 57 1e b8 93 d4 6b
+            f0 c0 15 b6 98 b7 11 1d a8 a0 e4 6d e9 82 c3 c4 29 8e ac fb 31
+            2d 15 e3 d5 2c 0f e0 08 77 74 dc 85 94 9e bd ae 25 9b bf 80 fc
+            b8 23 ab aa aa 08 bf 14 88 3e 92 ca e7";
         example(
             colours,
             [12, 4],
@@ -241,12 +247,12 @@ mod tests {
                 |x, y| 200 - 15 * x + x * x * y % 5,
             ],
         );
-        for payload in ["02 9f ff ed 28 9a e7 a1 06", "04 04 9f ff ed 27 8a 79"] {
+        for payload in ["02 9f ff f5 fc 1a 67 e1 11", "04 04 9f ff f5 fc 8a 93"] {
             example(payload, [33, 31], &[|x, y| (x + y) % 2 * 255]);
         }
         let three = "
-            02 9f ff ea 15 2c 2e 7f 78 42 46 e5 33 a7 13 95 60 95 f6 d4 38
-            30 d2 95 3f c9 31 0b";
+            02 9f ff f5 7d a0 2a 74 05 ae d7 dd 05 59 54 5b a9 d7 0a 0b 9d
+            fd d6 b6 f7 7f 36 dd dc 36";
         example(three, [20, 12], &[|x, y| 100 * ((x * x + y) / 3 % 3)]);
     }
 }

@@ -5,7 +5,9 @@ use super::common::{
 };
 use super::{Group, Plane, ValueMap, bitlen, head, order, streams};
 use crate::bytes::Bytes;
-use crate::coding::{Apm, Coder, CountedBit, Mixer, RangeDecoder, Rate, squash, stretch};
+use crate::coding::{
+    Apm, Coder, CountedBit, Mixer, MixerStack, RangeDecoder, Rate, squash, stretch,
+};
 use crate::error::Result;
 use std::collections::HashMap;
 
@@ -23,9 +25,9 @@ struct Mode {
 const NORMAL: Mode = Mode {
     large: false,
     experts: 4,
-    inputs: 16,
+    inputs: 8,
     mixers: 2,
-    counters: 6,
+    counters: 3,
     memories: 0,
 };
 
@@ -635,10 +637,10 @@ impl<'a> Channel<'a> {
         let (r1, r2) = (said.r1, said.r2);
         let counters = [
             16 * off(0) + off(1),
-            16 * off(2) + coarse,
-            64 * near(w) + 8 * class7(ne - p) + class7(nw - p),
             64 * class15(r1) + 16 * phase + coarse,
             16 * near(w) + near(n),
+            16 * off(2) + coarse,
+            64 * near(w) + 8 * class7(ne - p) + class7(nw - p),
             64 * near(n) + 8 * class7(nne - p) + class7(ne - p),
             16 * near(nn) + near(ww),
             16 * class15(r1) + class15(r2),
@@ -733,53 +735,72 @@ struct Context {
 
 // One decision [6.7].
 
-/// Layers of mixing.
+/// What mixes the inputs.
 #[derive(Clone, Debug)]
-struct Layer {
-    inputs: usize,
-    weights: Vec<i32>,
-    rates: Vec<i32>,
-    last: i32,
-    decay: u32,
-    set: usize,
-    input: Vec<i32>,
-    p1: u32,
+enum Mixing {
+    /// Two mixers, whose answers count the same, in the normal mode.
+    Pair([Mixer; 2]),
+    /// A stack, whose answer two maps refine, in the large one.
+    Refined {
+        stack: MixerStack,
+        by_value: Apm,
+        by_scale: Apm,
+    },
 }
 
-impl Layer {
-    fn new(inputs: usize, sets: usize, weight: i32, rates: (i32, i32), decay: u32) -> Self {
-        Self {
-            inputs,
-            weights: vec![weight << 4; inputs * sets],
-            rates: vec![rates.0 << 10; sets],
-            last: rates.1 << 10,
-            decay,
-            set: 0,
-            input: Vec::new(),
-            p1: 0,
+impl Mixing {
+    fn new(mode: Mode) -> Self {
+        let rate = Rate::falling(800, 250, 6);
+        let sets = [512, 2048, 2048, 8192];
+        if mode.large {
+            let last = Rate::falling(200, 30, 8);
+            Self::Refined {
+                stack: MixerStack::new(mode.inputs, &sets[..mode.mixers], 3000, rate, 32, last),
+                by_value: Apm::new(8192, LIMIT),
+                by_scale: Apm::new(2048, LIMIT),
+            }
+        } else {
+            Self::Pair([0, 1].map(|m| Mixer::new(mode.inputs, sets[m], 6000, rate)))
         }
     }
 
-    fn mix(&mut self, input: &[i32], set: usize) -> i32 {
-        self.set = set;
-        self.input = input.to_vec();
-        let weights = &self.weights[set * self.inputs..][..self.inputs];
-        let products = weights.iter().zip(input);
-        let sum: i32 = products.map(|(w, x)| ((w >> 6) * x) >> 6).sum();
-        let o = ((sum + 128) >> 8).clamp(-2815, 2815);
-        self.p1 = squash(o);
-        o
+    /// The probability of 1 in a context, at a node.
+    fn probability(&mut self, input: &[i32], context: &Context, node: usize) -> u32 {
+        let contexts = context.sets.map(|set| 32 * set + node);
+        match self {
+            Self::Pair([first, second]) => {
+                let answers = first.mix(input, contexts[0]) + second.mix(input, contexts[1]);
+                squash(answers / 2)
+            }
+            Self::Refined {
+                stack,
+                by_value,
+                by_scale,
+            } => {
+                let odds = stack.mix(input, &contexts, node);
+                let q1 = by_value.refine(odds, 32 * context.value + node);
+                let q2 = by_scale.refine(odds, 32 * context.sc + node);
+                (2 * stack.p1() + q1 + q2) >> 2
+            }
+        }
     }
 
     fn learn(&mut self, bit: bool) {
-        let rate = &mut self.rates[self.set];
-        let error = (i64::from(bit) << 16) - i64::from(self.p1);
-        let step = ((error * i64::from(*rate >> 10) + 2048) >> 12) as i32;
-        *rate -= (*rate - self.last) >> self.decay;
-        let weights = &mut self.weights[self.set * self.inputs..][..self.inputs];
-        let most = (1 << 23) - 1;
-        for (weight, x) in weights.iter_mut().zip(&self.input) {
-            *weight = (*weight + ((x * step + 128) >> 8)).clamp(-most, most);
+        match self {
+            Self::Pair(mixers) => {
+                for mixer in mixers {
+                    mixer.learn(bit);
+                }
+            }
+            Self::Refined {
+                stack,
+                by_value,
+                by_scale,
+            } => {
+                stack.learn(bit);
+                by_value.learn(bit);
+                by_scale.learn(bit);
+            }
         }
     }
 }
@@ -789,28 +810,17 @@ impl Layer {
 struct Models {
     counters: Vec<CountedBit>,
     trust: Vec<CountedBit>,
-    first: Vec<Layer>,
-    last: Layer,
-    by_value: Apm,
-    by_scale: Apm,
+    mixing: Mixing,
 }
 
 const LIMIT: u32 = 255;
 
 impl Models {
     fn new(mode: Mode) -> Self {
-        let first = |sets: &usize| {
-            let weight = 96000 / mode.inputs as i32;
-            Layer::new(mode.inputs, 32 * sets, weight, (800, 250), 6)
-        };
-        let weight = 65536 / mode.mixers as i32;
         Self {
             counters: vec![CountedBit::default(); mode.counters * 1024 * 32],
             trust: vec![CountedBit::default(); mode.memories * 24 * 32],
-            first: [16, 64, 64, 256][..mode.mixers].iter().map(first).collect(),
-            last: Layer::new(8, 32, weight, (200, 30), 8),
-            by_value: Apm::new(if mode.large { 8192 } else { 2048 }, LIMIT),
-            by_scale: Apm::new(2048, LIMIT),
+            mixing: Mixing::new(mode),
         }
     }
 }
@@ -849,7 +859,6 @@ impl Step<'_, '_> {
         odds: impl Fn(usize) -> i32,
     ) -> Result<bool> {
         let Mode {
-            large,
             experts,
             inputs,
             counters,
@@ -880,32 +889,9 @@ impl Step<'_, '_> {
             input[experts + counters + k] = fine(&models.trust[trust(k)]);
         }
         input[inputs - 1] = 256;
-        let mut hidden = [0; 8];
-        for (m, layer) in models.first.iter_mut().enumerate() {
-            hidden[m] = layer.mix(&input, 32 * context.sets[m] + node);
-        }
-        let odds = models.last.mix(&hidden, node);
-        let q = models.last.p1;
-        let v = if large {
-            context.value
-        } else {
-            context.value / 4
-        };
-        let q1 = models.by_value.refine(odds, 32 * v + node);
-        let bit = if large {
-            let q2 = models.by_scale.refine(odds, 32 * context.sc + node);
-            self.coder.bit((2 * q + q2 + q1) >> 2)?
-        } else {
-            self.coder.bit((q + q1) >> 1)?
-        };
-        models.last.learn(bit);
-        for layer in &mut models.first {
-            layer.learn(bit);
-        }
-        models.by_value.learn(bit);
-        if large {
-            models.by_scale.learn(bit);
-        }
+        let p1 = models.mixing.probability(&input, context, node);
+        let bit = self.coder.bit(p1)?;
+        models.mixing.learn(bit);
         for k in 0..counters {
             models.counters[counter(k)].learn(bit, LIMIT);
         }
