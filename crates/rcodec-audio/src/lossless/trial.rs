@@ -1,7 +1,7 @@
 //! Which of several presets suits a block: each predicts three excerpts.
 //!
 //! The residuals are not coded; their cost is estimated from their mean
-//! magnitudes. Half of what the best choice would gain remains, for a quarter
+//! magnitudes. Half of what the best choice would gain remains, for a sixth
 //! of the time that coding the block takes.
 
 use super::predictor::{Plane, Predictor};
@@ -13,7 +13,7 @@ use std::ops::Range;
 /// Excerpts, from the middles of as many parts of the block.
 const EXCERPTS: usize = 3;
 /// The share of a block that an excerpt is, and how many frames at least.
-const SHARE: usize = 30;
+const SHARE: usize = 60;
 const MIN_FRAMES: usize = 1 << 13;
 /// Of an excerpt, the share in which predictors only learn.
 const UNCOUNTED_SHARE: usize = 8;
