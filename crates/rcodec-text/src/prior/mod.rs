@@ -71,9 +71,14 @@ pub(crate) struct InUse {
     _reservation: Arc<Reservation>,
 }
 
-/// The one used last. A program that encodes many small files shall not unpack
-/// the same prior for each; the content follows from the id alone.
-static UNPACKED: Mutex<Option<Arc<Prior>>> = Mutex::new(None);
+/// Those used last, the last one first. A program that encodes many small files
+/// shall not unpack the same priors for each; the content follows from the id
+/// alone.
+static UNPACKED: Mutex<Vec<Arc<Prior>>> = Mutex::new(Vec::new());
+
+/// How many are kept: as many as are shipped, as small files of several kinds
+/// come by turns.
+const MOST_UNPACKED: usize = SHIPPED.len();
 
 /// What is kept. The lock is never held while a model is loaded: that is work
 /// for rayon's threads, and one that waits for a part of it may take up another
@@ -84,7 +89,15 @@ fn locked<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Frees what is kept for the next use.
 pub(crate) fn forget() {
-    *locked(&UNPACKED) = None;
+    locked(&UNPACKED).clear();
+}
+
+/// Keeps a prior, in place of the one that was not used for longest.
+fn keep(prior: &Arc<Prior>) {
+    let mut kept = locked(&UNPACKED);
+    kept.retain(|other| other.id != prior.id);
+    kept.insert(0, prior.clone());
+    kept.truncate(MOST_UNPACKED);
 }
 
 /// Number and id of the shipped prior that fits best, by its signature; `None`
@@ -109,18 +122,18 @@ impl Prior {
     /// Those of [`Registry::load`], and of [`Prior::from_file`].
     pub(crate) fn load(id: ModelId, budget: &Budget) -> Result<InUse> {
         let reservation = Arc::new(budget.reserve(Self::BYTES)?);
-        let kept = locked(&UNPACKED).clone();
-        let prior = match kept.filter(|prior| prior.id == id) {
+        let kept = locked(&UNPACKED).iter().find(|p| p.id == id).cloned();
+        let prior = match kept {
             Some(prior) => prior,
             None => {
                 // Its memory is charged above; this budget limits what the
                 // file may claim.
                 let limits = Budget::new(budget.limits().clone());
                 let file = Registry::from_env().load(id, &limits)?;
-                let prior = Arc::new(Prior::from_file(&file)?);
-                locked(&UNPACKED).insert(prior).clone()
+                Arc::new(Prior::from_file(&file)?)
             }
         };
+        keep(&prior);
         Ok(InUse {
             prior,
             _reservation: reservation,
