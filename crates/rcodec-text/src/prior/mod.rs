@@ -113,8 +113,10 @@ pub(crate) fn best_shipped(sample: &[u8]) -> Option<(u8, ModelId)> {
 }
 
 impl Prior {
-    /// Memory that a prior takes, about, in bytes.
-    pub(crate) const BYTES: u64 = PriorTable::BYTES + (1 << 20);
+    /// Memory that a prior takes, about, in bytes: its slots, its packed
+    /// weights, and these unpacked (7 MB for both classes of the largest
+    /// shipped one; a class has no more than so many numbers).
+    pub(crate) const BYTES: u64 = PriorTable::BYTES + (1 << 20) + (8 << 20);
 
     /// The prior of that id, charged to the budget.
     ///
