@@ -6,7 +6,7 @@ use crate::lossless::group::GroupShape;
 use crate::lossless::params::Params;
 use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, ImageHeader, Info,
-    MediaHeader, MediaKind, Rate, Result, StreamHeader,
+    MediaHeader, MediaKind, Result, StreamHeader,
 };
 
 /// Lossless pictures of every [`ImageHeader`]; see the crate's page.
@@ -46,14 +46,9 @@ impl Codec for ImageLossless {
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>> {
         let header = image_header(header).map_err(Error::parameter)?;
-        if context.rate != Rate::Lossless {
-            return Err(Error::parameter("image-lossless has no quality setting"));
-        }
-        if let Some((name, _)) = context.options.first() {
-            return Err(Error::parameter(format!(
-                "image-lossless has no option {name:?}"
-            )));
-        }
+        self.info().expect_lossless(&context)?;
+        self.info().expect_no_options(&context)?;
+        self.info().expect_no_dictionary(context.dictionary)?;
         context.budget.check_samples(header.total_samples())?;
         let shape = GroupShape::of(header)?;
         Ok(Box::new(GroupEncoder::new(
