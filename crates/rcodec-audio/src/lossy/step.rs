@@ -84,10 +84,38 @@ pub(crate) fn stereo_steps(
         let (l, r) = (share(left[b]), share(right[b]));
         let mix = |c: i64, s: i64| {
             let sum_q30 = (l * c + r * s).max(1) as u64;
-            small + (480 - log2_q4(sum_q30)) / 2
+            // Shares may have vanished; no step is larger than the largest.
+            (small + (480 - log2_q4(sum_q30)) / 2).min(MAX_STEP)
         };
         steps[0][b] = mix(c, s);
         steps[1][b] = mix(s, c);
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Layout;
+    use super::*;
+
+    #[test]
+    fn no_step_of_a_pair_is_larger_than_the_largest() {
+        let layout = Layout::new(4096, 1);
+        let bands = &layout.bands[0];
+        let rule = StepRule {
+            slope_q8: 256,
+            fall: 4096,
+            rise: 4096,
+        };
+        // All is left: the right channel's step is so much smaller that none
+        // of its share counts.
+        let energies = [&vec![108; bands.count()], &vec![0; bands.count()]];
+        let mut largest = 0;
+        for quantiser in 0..512 {
+            let angles = vec![0; bands.count()];
+            let steps = stereo_steps(&rule, bands, energies, &angles, quantiser);
+            largest = steps.iter().flatten().fold(largest, |a, &b| a.max(b));
+        }
+        assert_eq!(largest, MAX_STEP);
+    }
 }
