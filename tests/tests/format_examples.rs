@@ -55,7 +55,8 @@ fn the_examples_are_what_is_written_and_read() {
 
 /// The samples of a page's only example.
 fn decoded(page: &str) -> Vec<Media> {
-    let [file] = &hex_blocks(page)[..] else {
+    let files = hex_blocks(page);
+    let [file] = &files[..] else {
         panic!("not one example");
     };
     let decoded = rcodec::decode(file, DecodeContext::default());
@@ -64,11 +65,13 @@ fn decoded(page: &str) -> Vec<Media> {
 
 #[test]
 fn the_examples_of_lossy_codecs_decode_to_what_the_pages_say() {
-    let [Media::Audio(block)] = &decoded(LOSSY_AUDIO)[..] else {
+    let units = decoded(LOSSY_AUDIO);
+    let [Media::Audio(block)] = &units[..] else {
         panic!("not one unit of sound");
     };
     assert_eq!(block.samples, [-15681, 15681]);
-    let [Media::Image(strip)] = &decoded(LOSSY_IMAGE)[..] else {
+    let units = decoded(LOSSY_IMAGE);
+    let [Media::Image(strip)] = &units[..] else {
         panic!("not one strip");
     };
     assert_eq!(strip.samples, Samples::U8(vec![158, 218, 30]));
@@ -76,7 +79,8 @@ fn the_examples_of_lossy_codecs_decode_to_what_the_pages_say() {
 
 #[test]
 fn the_example_of_a_model_file_is_one() {
-    let [file] = &hex_blocks(MODEL)[..] else {
+    let files = hex_blocks(MODEL);
+    let [file] = &files[..] else {
         panic!("not one example");
     };
     let model = Model::read(file, &Budget::new(Limits::default())).unwrap();

@@ -330,7 +330,8 @@ fn the_example_of_the_page() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/models/llm-tiny");
     let model = load(Path::new(folder));
     assert_eq!(model.id().to_string(), "500edf4c16e6da02");
-    let text = b"the cat sat on the mat; \xff\x00 the cat sat on the hat, and then there was another \
+    let text =
+        b"the cat sat on the mat; \xff\x00 the cat sat on the hat, and then there was another \
         one of them: \"Who is it?\" he asked. ";
     let text = text.repeat(3);
     let mut predictor = Predictor::new(&model, Engine::new(), &budget()).unwrap();
