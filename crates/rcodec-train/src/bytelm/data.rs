@@ -17,7 +17,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// Sizes of pieces, in turn, in KiB.
-const PIECE_KIB: [usize; 5] = [1, 4, 12, 32, 4];
+const PIECE_KIB: [usize; 6] = [1, 2, 4, 8, 2, 16];
 /// One piece in so many is held out.
 const HELD_OUT: u64 = 10;
 /// Pieces that are traced at once.

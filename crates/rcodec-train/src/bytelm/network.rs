@@ -57,6 +57,7 @@ mod at {
     pub(super) const SECOND: usize = 3;
     pub(super) const FEATURES: usize = 5;
     pub(super) const HEAD: usize = 7;
+    pub(super) const ALONE: usize = 9;
 }
 
 impl Shape {
@@ -74,6 +75,8 @@ impl Shape {
             ("features.bias", [1, m]),
             ("head.weight", [256, m]),
             ("head.bias", [1, 256]),
+            ("alone.weight", [256, m]),
+            ("alone.bias", [1, 256]),
         ];
         let mut start = 0;
         let place = |(name, shape)| {
@@ -103,7 +106,8 @@ impl Shape {
                     "table" => random.normal() * (COUNT as f32).powf(-0.5) * 0.7,
                     // Gates whose memories are 2 to 200 bytes.
                     "first.bias" | "second.bias" if at < h => -(0.7 + 4.6 * at as f32 / h as f32),
-                    name if name.ends_with("bias") || name == "head.weight" => 0.0,
+                    "head.weight" | "alone.weight" => 0.0,
+                    name if name.ends_with("bias") => 0.0,
                     _ => random.normal() * (param.shape[1] as f32).powf(-0.5),
                 });
             }
@@ -127,8 +131,15 @@ pub(super) struct Batch<B: TrainBackend> {
     pub(super) signs: Tensor<B, 2>,
 }
 
-/// Mean cost of a byte, in bits.
-pub(super) fn loss<B: TrainBackend>(weights: &[Tensor<B, 2>], batch: &Batch<B>) -> Tensor<B, 1> {
+/// Mean costs of a byte, in bits: of core and network together, and of the
+/// network alone, by a head of its own.
+///
+/// What the core does not know is little, and hard to learn from; the other loss
+/// has much to say about what a language is like. It is for training only.
+pub(super) fn losses<B: TrainBackend>(
+    weights: &[Tensor<B, 2>],
+    batch: &Batch<B>,
+) -> [Tensor<B, 1>; 2] {
     let bytes = batch.nodes.dims()[0];
     let table = weights[at::TABLE].clone();
     let x = tanh(embed(table, batch.ids.clone(), COUNT));
@@ -137,9 +148,17 @@ pub(super) fn loss<B: TrainBackend>(weights: &[Tensor<B, 2>], batch: &Batch<B>) 
     let h2 = layer(both.clone(), &weights[at::SECOND..], batch.steps);
     let all = Tensor::cat(vec![both, h2], 1);
     let m = tanh(project(all, &weights[at::FEATURES..]));
-    let logits = project(m, &weights[at::HEAD..]).gather(1, batch.nodes.clone());
-    let margin = logits * batch.signs.clone() + batch.core.clone();
-    softplus(margin.neg(), 1.0).sum() / (bytes as f64 * std::f64::consts::LN_2)
+    let margin = |head: usize| {
+        let logits = project(m.clone(), &weights[head..]);
+        logits.gather(1, batch.nodes.clone()) * batch.signs.clone()
+    };
+    let bits = |margin: Tensor<B, 2>| {
+        softplus(margin.neg(), 1.0).sum() / (bytes as f64 * std::f64::consts::LN_2)
+    };
+    [
+        bits(margin(at::HEAD) + batch.core.clone()),
+        bits(margin(at::ALONE)),
+    ]
 }
 
 /// A minGRU.

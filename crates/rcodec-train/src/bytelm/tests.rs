@@ -37,6 +37,7 @@ fn recipe() -> Recipe {
         batch: 4,
         length: 64,
         rate: 1e-2,
+        alone: 0.5,
         seed: 5,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::contexts::{COUNT, Contexts};
 use super::data::{Piece, cost};
-use super::network::{Batch, Param, Shape, loss};
+use super::network::{Batch, Param, Shape, losses};
 use crate::nn::ops::{Adam, AdamStep, Kernels, TrainBackend, adamw};
 use crate::random::{Purpose, Random};
 use burn::backend::Autodiff;
@@ -40,6 +40,8 @@ pub struct Recipe {
     pub length: usize,
     /// The highest learning rate.
     pub rate: f32,
+    /// What the cost of the network alone counts for.
+    pub alone: f32,
     /// For weights and batches.
     pub seed: u64,
 }
@@ -171,17 +173,19 @@ pub fn train_bytelm<B: Kernels + TrainBackend>(
     options: &RunOptions,
     device: B::Device,
 ) -> Result<Checkpoint> {
-    let (held_out, train): (Vec<&Piece>, Vec<&Piece>) =
-        pieces.iter().partition(|piece| piece.held_out);
-    let bytes: usize = train.iter().map(|piece| piece.bytes.len()).sum();
-    if bytes <= recipe.length || held_out.is_empty() {
-        return Err(Error::parameter("too little text"));
-    }
     fs::create_dir_all(&options.out)?;
     let mut last = match options.resume {
         true => Checkpoint::read(&options.out)?,
         false => Checkpoint::begin(recipe),
     };
+    let (held_out, train): (Vec<&Piece>, Vec<&Piece>) =
+        pieces.iter().partition(|piece| piece.held_out);
+    let enough = |piece: &&Piece| piece.bytes.len() >= last.recipe.length;
+    let train: Vec<&Piece> = train.into_iter().filter(enough).collect();
+    let bytes: usize = train.iter().map(|piece| piece.bytes.len()).sum();
+    if train.is_empty() || held_out.is_empty() {
+        return Err(Error::parameter("too little text"));
+    }
     let mut run = Run::<B>::new(&last, device);
     println!(
         "{} weights, {} multiply-adds a byte, {bytes} bytes to train on, step {} of {}",
@@ -285,8 +289,12 @@ impl<B: Kernels + TrainBackend> Run<B> {
         let leaves = self.leaves(&self.adam.weights, |leaf| {
             Tensor::<Autodiff<B>, 2>::from_inner(leaf).require_grad()
         });
-        let loss = loss(&leaves, &batch);
+        let [loss, alone] = losses(&leaves, &batch);
         let value = f64::from(scalar(loss.clone().inner()));
+        let loss = match recipe.alone > 0.0 {
+            true => loss + alone * recipe.alone,
+            false => loss,
+        };
         let mut grads = loss.backward();
         let flat = leaves.iter().map(|leaf| {
             let grad = leaf.grad_remove(&mut grads);
@@ -334,7 +342,7 @@ impl<B: Kernels + TrainBackend> Run<B> {
             .append(true)
             .open(path)?;
         if is_new {
-            writeln!(csv, "step,seconds,kind,core_bits,bits,gain_percent")?;
+            writeln!(csv, "step,seconds,kind,core_bits,bits,gain_percent,alone_bits")?;
         }
         for (kind, pieces) in kinds {
             let every = pieces.len().div_ceil(HELD_OUT_PIECES);
@@ -344,13 +352,16 @@ impl<B: Kernels + TrainBackend> Run<B> {
             });
             let stretches: Vec<_> = stretches.collect();
             let (batch, without) = batch::<B>(&self.recipe.shape, &stretches, &self.device);
-            let with = f64::from(scalar(loss(&leaves, &batch)));
+            let [with, alone] = losses(&leaves, &batch).map(|loss| f64::from(scalar(loss)));
             let gain = 100.0 * (1.0 - with / without);
-            println!("held out: {kind} {with:.4} for {without:.4} bits a byte, gain {gain:.2}%");
+            println!(
+                "held out: {kind} {with:.4} for {without:.4} bits a byte, gain {gain:.2}%, \
+                 alone {alone:.4}"
+            );
             let step = self.step;
             writeln!(
                 csv,
-                "{step},{seconds:.0},{kind},{without:.4},{with:.4},{gain:.3}"
+                "{step},{seconds:.0},{kind},{without:.4},{with:.4},{gain:.3},{alone:.4}"
             )?;
         }
         Ok(())
@@ -360,22 +371,19 @@ impl<B: Kernels + TrainBackend> Run<B> {
 /// What stands before a stretch of text, the stretch, and what the core says.
 type Stretch<'p> = (&'p [u8], &'p [u8], &'p [[i16; 8]]);
 
-/// A random stretch; every second one begins with its piece.
+/// A random stretch, any as likely as any other: pieces' beginnings are few, and
+/// would soon be known by heart.
 fn stretch<'p>(pieces: &[&'p Piece], length: usize, random: &mut Random) -> Stretch<'p> {
+    let places = |piece: &Piece| (piece.bytes.len() + 1).saturating_sub(length);
+    let mut at = random.below(pieces.iter().map(|piece| places(piece)).sum());
     let mut chosen = pieces[0];
-    // By pieces' lengths; those that are too short are passed over in the end.
-    for _ in 0..1000 {
-        chosen = pieces[random.below(pieces.len())];
-        let len = chosen.bytes.len();
-        if len >= length && random.below(32 << 10) < len.min(32 << 10) {
+    for piece in pieces {
+        chosen = piece;
+        if at < places(piece) {
             break;
         }
+        at -= places(piece);
     }
-    let length = length.min(chosen.bytes.len());
-    let at = match random.below(2) {
-        0 => 0,
-        _ => random.below(chosen.bytes.len() - length + 1),
-    };
     let range = at..at + length;
     (
         &chosen.bytes[..at],

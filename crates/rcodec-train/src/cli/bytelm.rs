@@ -134,6 +134,9 @@ pub(super) struct ByteLmArgs {
     /// The highest learning rate.
     #[arg(long, default_value_t = 3e-3)]
     rate: f32,
+    /// What the cost of the network alone, without the core, counts for.
+    #[arg(long, default_value_t = 0.5)]
+    alone: f32,
     /// For weights and batches.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -267,6 +270,7 @@ pub(super) fn bytelm(args: &ByteLmArgs) -> Result<()> {
         batch: args.batch,
         length: args.length,
         rate: args.rate,
+        alone: args.alone,
         seed: args.seed,
     };
     let minutes = |minutes: f64| {
