@@ -1,8 +1,8 @@
 //! Texts with what the core of `text` says of each bit: the material.
 //!
 //! The core is primed as it is where the network will be used, but never by a
-//! text that it is asked about: the texts of a kind are two halves, and each is
-//! traced with a prior of the other. A trace file is a list of pieces:
+//! text that it is asked about: the texts of a kind are dealt into parts, and each
+//! part is traced with a prior of the others. A trace file is a list of pieces:
 //!
 //! ```text
 //! u32 bytes   u8 held_out   bytes   i16 × 8 × bytes: the core's predictions, Q8
@@ -61,26 +61,38 @@ fn pieces(text: &[u8], most: usize) -> Vec<&[u8]> {
     pieces
 }
 
-/// Traces the texts of one kind and appends the pieces to a file.
+/// Traces the texts of one kind, in `parts` parts of whole texts: each with a
+/// prior of the others.
 ///
 /// # Errors
-/// [`Error::Parameter`] for fewer than two texts, or too little text.
-pub fn trace_kind(texts: &[Vec<u8>], most: usize, out: &Path) -> Result<()> {
-    if texts.len() < 2 {
+/// [`Error::Parameter`] for fewer than two texts or parts, or too little text.
+pub fn trace_kind(texts: &[Vec<u8>], parts: usize, most: usize, out: &Path) -> Result<()> {
+    let parts = parts.min(texts.len());
+    if parts < 2 {
         return Err(Error::parameter("a kind needs at least two texts"));
     }
-    let mut halves: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
-    let mut by_size: Vec<&Vec<u8>> = texts.iter().collect();
-    by_size.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    let bytes = |half: &[Vec<u8>]| half.iter().map(Vec::len).sum::<usize>();
-    for text in by_size {
-        let smaller = usize::from(bytes(&halves[1]) < bytes(&halves[0]));
-        halves[smaller].push(text.clone());
+    // The largest text first, each to the part that has least.
+    let mut by_size: Vec<usize> = (0..texts.len()).collect();
+    by_size.sort_by_key(|&i| std::cmp::Reverse(texts[i].len()));
+    let (mut sizes, mut part_of) = (vec![0; parts], vec![0; texts.len()]);
+    for i in by_size {
+        let least = (0..parts).min_by_key(|&part| sizes[part]).unwrap_or(0);
+        sizes[least] += texts[i].len();
+        part_of[i] = least;
     }
     let mut file = BufWriter::new(File::create(out)?);
-    for (i, half) in halves.iter().enumerate() {
-        let (prior, _) = train_prior(&halves[1 - i], &PriorOptions::default())?.build()?;
-        let pieces: Vec<&[u8]> = half.iter().flat_map(|text| pieces(text, most)).collect();
+    for part in 0..parts {
+        let of_part = texts
+            .iter()
+            .zip(&part_of)
+            .map(|(text, &of)| (text, of == part));
+        let (own, others): (Vec<_>, Vec<_>) = of_part.partition(|&(_, is_own)| is_own);
+        let others: Vec<Vec<u8>> = others.iter().map(|&(text, _)| text.clone()).collect();
+        let (prior, _) = train_prior(&others, &PriorOptions::default())?.build()?;
+        let pieces: Vec<&[u8]> = own
+            .iter()
+            .flat_map(|(text, _)| pieces(text, most))
+            .collect();
         write(&mut file, &pieces, &prior, is_held_out)?;
     }
     Ok(file.flush()?)

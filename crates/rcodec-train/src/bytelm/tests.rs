@@ -160,7 +160,7 @@ fn traces_come_back_and_damaged_ones_do_not() {
         let words = (0..64_000).map(|_| words[random.below(8)].as_bytes());
         words.flatten().copied().collect()
     };
-    trace_kind(&[text(1), text(2)], 20_000, &path).unwrap();
+    trace_kind(&[text(1), text(2)], 4, 20_000, &path).unwrap();
     let pieces = read(&path).unwrap();
     assert!(pieces.iter().all(|piece| piece.kind == "prose"));
     let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();

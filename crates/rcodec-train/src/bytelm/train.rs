@@ -342,7 +342,10 @@ impl<B: Kernels + TrainBackend> Run<B> {
             .append(true)
             .open(path)?;
         if is_new {
-            writeln!(csv, "step,seconds,kind,core_bits,bits,gain_percent,alone_bits")?;
+            writeln!(
+                csv,
+                "step,seconds,kind,core_bits,bits,gain_percent,alone_bits"
+            )?;
         }
         for (kind, pieces) in kinds {
             let every = pieces.len().div_ceil(HELD_OUT_PIECES);

@@ -4,17 +4,21 @@ use super::Device;
 use super::export::enter;
 use super::prior::files_of;
 use crate::bytelm::{
-    ByteNet, Checkpoint, Costs, Piece, Recipe, RunOptions, Shape, measure, quantise, read,
+    ByteNet, Checkpoint, Costs, Piece, Recipe, RunOptions, Shape, Streams, measure, quantise, read,
     trace_kind, trace_whole, train_bytelm,
 };
 use clap::Args;
 use cpu_time::ProcessTime;
 use rcodec_core::{Budget, Error, Limits, Result};
+use rcodec_fixed::Engine;
 use rcodec_model::{Model, Record};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Bytes over which the network's speed is measured.
+const SPEED_BYTES: usize = 40_000;
 
 /// Writes what the core of `text` says of each bit of some texts: what
 /// `bytelm` trains on. Takes about 40 s a megabyte of one core, and 16 bytes a
@@ -31,8 +35,12 @@ pub(super) struct TraceArgs {
     /// Bytes to take of a text, at most, evenly spread.
     #[arg(long, default_value_t = 1_500_000)]
     most: usize,
+    /// Parts of a kind, each traced with a prior of the others: the more, the
+    /// more the priors know, and the longer it takes.
+    #[arg(long, default_value_t = 4)]
+    parts: usize,
     /// Trace every text whole, with this prior (a model file), which has not
-    /// seen it: for `bytelm-measure`.
+    /// seen it: for `bytelm-measure`, or beside the others for validation.
     #[arg(long)]
     prior: Option<PathBuf>,
 }
@@ -152,7 +160,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<()> {
         let new = args.out.join(format!("{name}.new"));
         println!("{name}");
         match &args.prior {
-            None => trace_kind(&texts, args.most, &new)?,
+            None => trace_kind(&texts, args.parts, args.most, &new)?,
             Some(prior) => trace_whole(&texts, &model(prior)?, &new)?,
         }
         fs::rename(new, args.out.join(format!("{name}.trace")))?;
@@ -210,7 +218,26 @@ pub(super) fn measure_bytelm(args: &MeasureByteLmArgs) -> Result<()> {
         (count, time) = (count + pieces.len(), time + taken);
     }
     show("all", count, &all, time);
+    let sample = pieces.iter().flat_map(|piece| &piece.bytes).copied();
+    let sample: Vec<u8> = sample.take(SPEED_BYTES).collect();
+    println!("streams,network_kb_s");
+    for streams in [1, 2, 4, 8] {
+        println!("{streams},{:.0}", speed(&net, &sample, streams)?);
+    }
     Ok(())
+}
+
+/// Kilobytes a second of one core that the network alone reads in so many
+/// streams in lockstep.
+fn speed(net: &ByteNet, sample: &[u8], count: usize) -> Result<f64> {
+    let budget = Budget::new(Limits::default());
+    let mut streams = Streams::new(net, Engine::new(), count, &budget)?;
+    let start = ProcessTime::now();
+    for bytes in sample.chunks_exact(count) {
+        streams.advance(bytes)?;
+    }
+    let bytes = sample.len() / count * count;
+    Ok(bytes as f64 / 1000.0 / start.elapsed().as_secs_f64())
 }
 
 fn show(kind: &str, pieces: usize, costs: &Costs, time: Duration) {
