@@ -380,7 +380,7 @@ fn stretch<'p>(pieces: &[&'p Piece], length: usize, random: &mut Random) -> Stre
     let places = |piece: &Piece| (piece.bytes.len() + 1).saturating_sub(length);
     let mut at = random.below(pieces.iter().map(|piece| places(piece)).sum());
     let mut chosen = pieces[0];
-    for piece in pieces {
+    for &piece in pieces {
         chosen = piece;
         if at < places(piece) {
             break;
