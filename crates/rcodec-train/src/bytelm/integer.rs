@@ -10,7 +10,7 @@
 //! lockstep those of each alone. The head learns: eight of its 255 rows for
 //! each byte, from the error of the whole prediction.
 
-use super::contexts::{COUNT, Contexts};
+use super::contexts::Contexts;
 use super::network::Shape;
 use super::train::Checkpoint;
 use rcodec_core::{Budget, Error, Result};
