@@ -4,10 +4,10 @@
 use proptest::prelude::*;
 use rayon::prelude::*;
 use rcodec::{
-    AudioBlock, AudioHeader, ColorType, Effort, EncodeContext, ImageHeader, ImageStrip, Media,
-    MediaHeader, SampleFormat, Samples,
+    AudioBlock, AudioHeader, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Error,
+    ImageHeader, ImageStrip, Media, MediaHeader, ModelId, SampleFormat, Samples, StreamHeader,
 };
-use rcodec_tests::{all_samples, decode, lossless_codecs_for};
+use rcodec_tests::{all_samples, byte_strings, decode, lossless_codecs_for, pictures, sounds};
 
 fn context(effort: u8) -> EncodeContext<'static> {
     EncodeContext {
@@ -27,6 +27,31 @@ fn every_sample_through_every_codec() {
                 assert_eq!(header, sample.header, "{what}");
                 assert!(unit == sample.unit, "{what}: other samples");
             }
+        }
+    }
+}
+
+/// What a header says is needed or refused, never passed over.
+#[test]
+fn models_that_a_codec_does_not_use_are_refused() {
+    for sample in [&sounds()[0], &pictures()[0], &byte_strings()[0]] {
+        for codec in lossless_codecs_for(sample) {
+            if codec.info().id == CodecId::TEXT {
+                continue;
+            }
+            let encoder = codec.encoder(&sample.header, context(5)).unwrap();
+            let mut header = StreamHeader {
+                version: 1,
+                codec: codec.info().id,
+                media: sample.header.clone(),
+                params: encoder.params(),
+                models: Vec::new(),
+            };
+            assert!(codec.decoder(&header, DecodeContext::default()).is_ok());
+            header.models.push(ModelId([7; 8]));
+            let error = codec.decoder(&header, DecodeContext::default()).err();
+            let name = codec.info().name;
+            assert!(matches!(error, Some(Error::Malformed { .. })), "{name}");
         }
     }
 }
