@@ -35,6 +35,22 @@ fn image_header(media: &MediaHeader) -> Result<&ImageHeader, &'static str> {
     Ok(header)
 }
 
+/// The option `frame_rows`: the picture consists of the frames of an animation
+/// below one another, which are mostly so high.
+fn frame_rows(options: &[(String, i64)]) -> Result<Option<u32>> {
+    let mut found = None;
+    for (name, value) in options {
+        if name != "frame_rows" {
+            return Err(Error::parameter(format!(
+                "image-lossless has no option {name:?}"
+            )));
+        }
+        let rows = u32::try_from(*value).ok().filter(|&rows| rows > 0);
+        found = Some(rows.ok_or_else(|| Error::parameter("a frame has at least one row"))?);
+    }
+    Ok(found)
+}
+
 impl Codec for ImageLossless {
     fn info(&self) -> &'static Info {
         &INFO
@@ -49,17 +65,14 @@ impl Codec for ImageLossless {
         if context.rate != Rate::Lossless {
             return Err(Error::parameter("image-lossless has no quality setting"));
         }
-        if let Some((name, _)) = context.options.first() {
-            return Err(Error::parameter(format!(
-                "image-lossless has no option {name:?}"
-            )));
-        }
+        let frame_rows = frame_rows(context.options)?;
         context.budget.check_samples(header.total_samples())?;
         let shape = GroupShape::of(header)?;
         Ok(Box::new(GroupEncoder::new(
             shape,
             header,
-            Params::choose(header, context.effort),
+            Params::choose(header, context.effort, frame_rows),
+            frame_rows,
             context,
         )))
     }
