@@ -91,10 +91,10 @@ impl GroupShape {
 
     /// About what decoding a group of `samples` takes.
     fn decode_bytes(&self, samples: u64) -> u64 {
-        // Interleaved, planes, the photo modes' fields and rows on their way;
-        // and tables.
+        // Interleaved, planes, symbols of the graphics mode; rows on their way
+        // of the photo modes; and tables.
         let columns = (self.row_samples() as u64).saturating_mul(photo::COLUMN_BYTES);
-        let samples = samples.saturating_mul(16).saturating_add(columns);
+        let samples = samples.saturating_mul(8).saturating_add(columns);
         samples.saturating_add(TABLE_BYTES)
     }
 }

@@ -9,6 +9,9 @@ pub(crate) const PAD_ROWS: usize = 3;
 /// Rows that are kept, beside those on top and one below.
 const KEPT_ROWS: usize = 64;
 
+/// Bytes of a column of four planes.
+pub(crate) const COLUMN_BYTES: u64 = 8 * (KEPT_ROWS + PAD_ROWS + 1) as u64;
+
 /// What one channel sees: the last rows of the planes of the channels that are
 /// coded before it, and of its own, which stands last, padded, in one buffer.
 /// The earlier planes are a row ahead.

@@ -42,7 +42,7 @@ use rcodec_fixed::Engine;
 pub(crate) const TABLE_BYTES: u64 = 80 << 20;
 
 /// Upper bound of what is kept for every column of a channel.
-pub(crate) const COLUMN_BYTES: u64 = 3072;
+pub(crate) const COLUMN_BYTES: u64 = 3072 + field::COLUMN_BYTES;
 
 /// The order in which channels are coded: alpha first, then the colour that
 /// the others follow best.

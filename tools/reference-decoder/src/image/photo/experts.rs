@@ -58,7 +58,7 @@ const FEATURES: usize = 31;
 
 /// Least squares over the blocks around.
 #[derive(Clone, Debug)]
-struct Local {
+pub(super) struct Local {
     weights: Weights,
     features: usize,
     reach: usize,
