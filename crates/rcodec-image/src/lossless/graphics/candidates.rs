@@ -172,6 +172,7 @@ impl Candidates {
         });
         self.recall.find(&hashes);
         let predicted = self.repeat.find(field, at, &near, hashes[8], reference);
+        let predicted = predicted.filter(|_| on(Part::Repetition));
         let known = self.recall.found[..9].iter().filter(|s| s.known()).count();
         let [w, n, nw, ne, ww, nn] = [near[0], near[1], near[2], near[3], near[4], near[5]];
         let pattern = usize::from(w == n)
