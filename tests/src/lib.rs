@@ -10,7 +10,7 @@ use rcodec::{
 };
 use rcodec_datasets::{
     Picture, Random, checkerboard, dithered, gradient, json_lines, landscape, music, noise,
-    pixel_art, prose, screen, white_noise,
+    pixel_art, prose, screen, wallpaper, white_noise,
 };
 use std::path::PathBuf;
 
@@ -196,6 +196,7 @@ pub fn pictures() -> Vec<Sample> {
         Sample::picture("landscape", landscape(160, 120, 7)),
         Sample::picture("screen", screen(220, 150, 7)),
         Sample::picture("pixel-art", pixel_art(96, 64, 7)),
+        Sample::picture("wallpaper", wallpaper(150, 110, 7)),
         Sample::picture("gradient", gradient(100, 75)),
         Sample::picture("dithered", dithered(64, 64)),
         Sample::picture("checkerboard", checkerboard(33, 31)),

@@ -54,6 +54,31 @@ impl Params {
         }
     }
 
+    /// Takes what an encoder's options say.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for unknown options and numbers out of range.
+    pub(crate) fn with_options(mut self, options: &[(String, i64)]) -> Result<Self> {
+        let most = self.group_rows;
+        for (name, value) in options {
+            if name == "frame_rows" {
+                continue; // was asked for before
+            }
+            if name != "group_rows" {
+                return Err(Error::parameter(format!(
+                    "image-lossless has no option `{name}` (it has group_rows and frame_rows)"
+                )));
+            }
+            self.group_rows = u32::try_from(*value)
+                .ok()
+                .filter(|rows| (1..=most).contains(rows))
+                .ok_or_else(|| {
+                    Error::parameter(format!("group_rows {value} is not in 1..{most}"))
+                })?;
+        }
+        Ok(self)
+    }
+
     /// The bytes for the stream's header: the variant, then the rows of a
     /// group as a little-endian base-128 number.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
@@ -141,6 +166,23 @@ mod tests {
                 }
             }
             assert_eq!(rows, u64::from(height));
+        }
+    }
+
+    #[test]
+    fn an_option_makes_groups_smaller() {
+        let with = |name: &str, value| {
+            Params::choose(&header(100, 50), Effort::default(), None)
+                .with_options(&[(name.to_string(), value)])
+        };
+        assert_eq!(with("group_rows", 7).unwrap().group_rows, 7);
+        for (name, value) in [
+            ("group_rows", 0),
+            ("group_rows", 51),
+            ("group_rows", -1),
+            ("rows", 7),
+        ] {
+            assert!(matches!(with(name, value), Err(Error::Parameter(_))));
         }
     }
 
