@@ -335,3 +335,48 @@ fn decode_graphics(
     coder.finish()?;
     Ok(maps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcodec_core::{Limits, NoProgress};
+
+    /// Two frames of six rows: the second is the first, moved, but for a line.
+    fn frames() -> Planes {
+        let mut planes = Planes::zeroed(20, 12, 8, 1);
+        for (at, slot) in planes.channels[0].iter_mut().enumerate() {
+            let (x, y) = (at % 20, at / 20);
+            let moved = 13 * (x + 2 * (y / 6)) + 29 * (y % 6);
+            *slot = (moved % 97 + if x == y { 50 } else { 0 }) as u16;
+        }
+        planes
+    }
+
+    #[test]
+    fn every_mode_refers() {
+        let planes = frames();
+        let shape = GroupShape {
+            width: 20,
+            bits: 8,
+            channels: 1,
+        };
+        // Six rows of nothing; six that refer six rows up, two to the right.
+        let references = References::read(&[6, 0, 6, 6, 4], &mut 0, 20, 12).unwrap();
+        let picture = PictureProgress::new(&NoProgress, 0);
+        let budget = Budget::new(Limits::default());
+        for mode in [MODE_PHOTO, MODE_GRAPHICS, MODE_FAST, MODE_PHOTO_LARGE] {
+            let mut progress = picture.group(0);
+            let alone = encode_coded(&planes, shape, mode, None, &mut progress);
+            let payload = encode_coded(&planes, shape, mode, Some(&references), &mut progress);
+            let (alone, payload) = (alone.unwrap().unwrap(), payload.unwrap().unwrap());
+            let hex: Vec<String> = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+            println!("{mode}: {} bytes alone\n{}", alone.len(), hex.join(" "));
+            assert_eq!(payload[..6], [mode + 4, 6, 0, 6, 6, 4]);
+            assert!(payload.len() < alone.len(), "mode {mode}");
+            let found = decode_group(&payload, shape, 12, &budget, &picture).unwrap();
+            assert_eq!(found, planes.to_interleaved(), "mode {mode}");
+        }
+        let found = decode_group(&[9, 0], shape, 12, &budget, &picture);
+        assert!(matches!(found, Err(Error::Malformed { at: 0, .. })));
+    }
+}
