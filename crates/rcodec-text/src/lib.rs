@@ -32,6 +32,7 @@ mod settings;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use own_lm::pack_language_model;
 pub use prior::train::{PriorOptions, train_prior};
@@ -41,6 +42,7 @@ use rcodec_core::{
 };
 #[doc(inline)]
 pub use rcodec_llm::registry::add_folder as add_language_model;
+pub use trace::{Trace, trace};
 
 /// Context mixing for any bytes, best for text and structured data.
 ///
