@@ -48,9 +48,12 @@ struct Class {
     points: usize,
     step: i32,
     middle: i32,
+    /// The limit of their bits.
+    map_limit: u32,
     hashed_rows: usize,
-    /// Which maps there are, and how often each of them counts in the mean, out
-    /// of 8; that of the answer of the second layer itself is 2.
+    /// How often the answer of the second layer itself counts in the mean, out of
+    /// 8; which maps there are, and how often each of them does.
+    own_share: u32,
     maps: &'static [(MapKind, u32)],
     /// Whether the mean is averaged with what the last mixer says.
     last_mixer: bool,
@@ -58,8 +61,9 @@ struct Class {
     least_error: u32,
     /// The maps that a prior brings, in its order.
     prior_maps: &'static [MapKind],
-    /// Without a size of its own, the table has at most two to this many lines.
-    most_lines_log2: u32,
+    /// Without a size of its own, the table has at most two to this many lines; the
+    /// second if there are more than 2^21 bytes.
+    most_lines_log2: [u32; 2],
     /// The tensor of what a prior's model of the class had learned.
     weights: &'static str,
 }
@@ -116,12 +120,14 @@ const CLASS_1: Class = Class {
     points: 16,
     step: 376,
     middle: 2820,
+    map_limit: 255,
     hashed_rows: 1 << 13,
+    own_share: 2,
     maps: &[(MapKind::Order1, 3), (MapKind::Order3, 3)],
     last_mixer: false,
     least_error: 64,
     prior_maps: &[MapKind::Order1],
-    most_lines_log2: 18,
+    most_lines_log2: [18, 18],
     weights: "weights.1",
 };
 
@@ -167,10 +173,10 @@ const CLASS_2: Class = Class {
     weight: 5242,
     rate: Rate {
         first: 1100,
-        last: 80,
+        last: 60,
         shift: 12,
     },
-    second_mixers: 4,
+    second_mixers: 5,
     second_weight: 4681,
     second_rate: Rate {
         first: 600,
@@ -179,23 +185,25 @@ const CLASS_2: Class = Class {
     },
     prior_rates: [400, 200],
     shortest: &[5, 8, 16],
-    most_positions_log2: 22,
+    most_positions_log2: 21,
     points: 32,
     step: 182,
     middle: 2821,
+    map_limit: 1023,
     hashed_rows: 1 << 16,
+    own_share: 1,
     maps: &[
         (MapKind::Match, 1),
         (MapKind::Order1, 1),
         (MapKind::Order2, 1),
         (MapKind::Order3, 2),
         (MapKind::Word, 1),
-        (MapKind::Foretold, 0),
+        (MapKind::Foretold, 1),
     ],
     last_mixer: true,
     least_error: 0,
     prior_maps: &[MapKind::Order1, MapKind::Match],
-    most_lines_log2: 21,
+    most_lines_log2: [22, 21],
     weights: "weights.2",
 };
 
@@ -224,7 +232,8 @@ pub fn block(payload: &[u8], named: &[Id], models: &Models) -> Result<Vec<u8>> {
         _ => return malformed("text: an unknown class"),
     };
     let length = bytes.varint_within(1, MOST)?;
-    let usual = (length.next_power_of_two().ilog2() + 2).clamp(8, class.most_lines_log2);
+    let most = class.most_lines_log2[usize::from(length > 1 << 21)];
+    let usual = (length.next_power_of_two().ilog2() + 2).clamp(8, most);
     let mut lines_log2 = usual;
     if sized {
         lines_log2 = u32::from(bytes.u8()?);
