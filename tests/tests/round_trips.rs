@@ -7,7 +7,7 @@ use rcodec::{
     AudioBlock, AudioHeader, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Error,
     ImageHeader, ImageStrip, Media, MediaHeader, ModelId, SampleFormat, Samples, StreamHeader,
 };
-use rcodec_tests::{all_samples, byte_strings, decode, lossless_codecs_for, pictures, sounds};
+use rcodec_tests::{all_samples, decode, lossless_codecs_for};
 
 fn context(effort: u8) -> EncodeContext<'static> {
     EncodeContext {
@@ -34,7 +34,9 @@ fn every_sample_through_every_codec() {
 /// What a header says is needed or refused, never passed over.
 #[test]
 fn models_that_a_codec_does_not_use_are_refused() {
-    for sample in [&sounds()[0], &pictures()[0], &byte_strings()[0]] {
+    const FIRST: [&str; 3] = ["landscape", "music-stereo", "prose"];
+    let samples = all_samples();
+    for sample in samples.iter().filter(|sample| FIRST.contains(&sample.name)) {
         for codec in lossless_codecs_for(sample) {
             if codec.info().id == CodecId::TEXT {
                 continue;
