@@ -1,9 +1,9 @@
 //! One decision [6.7], and the tree of them [6.8].
 
 use super::super::common::{above, between, ln};
+use super::Mode;
 use super::contexts::Context;
 use super::experts::Said;
-use super::{Each, Mode};
 use crate::coding::{
     Apm, Coder, CountedBit, Mixer, MixerStack, RangeDecoder, Rate, squash, stretch,
 };
