@@ -347,7 +347,8 @@ mod tests {
         for (at, slot) in planes.channels[0].iter_mut().enumerate() {
             let (x, y) = (at % 20, at / 20);
             let moved = 13 * (x + 2 * (y / 6)) + 29 * (y % 6);
-            *slot = (moved % 97 + if x == y { 50 } else { 0 }) as u16;
+            let noise = moved * 40_503 % 65_536 / 256;
+            *slot = if x == y { 255 } else { noise as u16 };
         }
         planes
     }
