@@ -156,6 +156,15 @@ pub fn pixel_art(width: u32, height: u32, seed: u32) -> Picture {
     })
 }
 
+/// Wallpaper: one tile of 40x30 pixels, nearly all of different colours, again
+/// and again. Graphics with too many colours for a palette.
+pub fn wallpaper(width: u32, height: u32, seed: u32) -> Picture {
+    Picture::new((width, height), ColorType::Rgb, |x, y, out| {
+        let color = lattice(x % 40, y % 30, seed);
+        out.extend([color as u8, (color >> 8) as u8, (color >> 16) as u8]);
+    })
+}
+
 /// A smooth gradient in both directions.
 pub fn gradient(width: u32, height: u32) -> Picture {
     let (w, h) = (width as i32, height as i32);

@@ -12,6 +12,8 @@ mod random;
 mod text;
 
 pub use audio::{music, white_noise};
-pub use image::{Picture, checkerboard, dithered, gradient, landscape, noise, pixel_art, screen};
+pub use image::{
+    Picture, checkerboard, dithered, gradient, landscape, noise, pixel_art, screen, wallpaper,
+};
 pub use random::Random;
 pub use text::{json_lines, prose};

@@ -147,6 +147,22 @@ fn high_qualities_are_near_the_original() {
 }
 
 #[test]
+fn a_channel_beside_silence_is_as_good_as_alone() {
+    let alone = melody(48_000, 1);
+    let single = header(48_000, 1, INT16);
+    let (_, _, decoded) = encode(&single, &alone, Rate::Quality(70.0));
+    let expected = snr_db(&alone, &decoded);
+    let pair = header(48_000, 2, INT16);
+    for side in [0, 1] {
+        let both = |&s: &i32| if side == 0 { [s, 0] } else { [0, s] };
+        let samples: Vec<i32> = alone.iter().flat_map(both).collect();
+        let (_, _, decoded) = encode(&pair, &samples, Rate::Quality(70.0));
+        let snr = snr_db(&samples, &decoded);
+        assert!(snr > expected - 2.0, "{side}: {snr} of {expected} dB");
+    }
+}
+
+#[test]
 fn what_decodes_stays_the_same() {
     let samples = melody(40_000, 2);
     let header = header(44_100, 2, INT16);

@@ -52,6 +52,79 @@ pub struct Info {
     pub lossy: bool,
 }
 
+impl Info {
+    /// Fails unless a stream holds what the codec encodes.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub fn expect_media(&self, header: &MediaHeader) -> Result<()> {
+        if header.kind() == self.media {
+            return Ok(());
+        }
+        let media = match self.media {
+            MediaKind::Image => "pictures",
+            MediaKind::Audio => "sound",
+            MediaKind::Bytes => "bytes",
+        };
+        let name = self.name;
+        Err(Error::unsupported(format!("{name} takes {media} only")))
+    }
+
+    /// Fails unless nothing but lossless coding is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`].
+    pub fn expect_lossless(&self, context: &EncodeContext<'_>) -> Result<()> {
+        match context.rate {
+            Rate::Lossless => Ok(()),
+            _ => Err(Error::parameter(format!(
+                "{} is lossless: it has no quality or target rate",
+                self.name
+            ))),
+        }
+    }
+
+    /// Fails if there are options, for codecs that have none.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`].
+    pub fn expect_no_options(&self, context: &EncodeContext<'_>) -> Result<()> {
+        match context.options.first() {
+            None => Ok(()),
+            Some((option, _)) => Err(Error::parameter(format!(
+                "{} has no option `{option}`",
+                self.name
+            ))),
+        }
+    }
+
+    /// Fails if a file names learned models, for codecs that use none.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn expect_no_models(&self, header: &StreamHeader) -> Result<()> {
+        if header.models.is_empty() {
+            return Ok(());
+        }
+        Err(Error::malformed(
+            0,
+            "a codec that uses no models names some",
+        ))
+    }
+
+    /// Fails if there is a dictionary, for codecs that take none.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`].
+    pub fn expect_no_dictionary(&self, dictionary: &[u8]) -> Result<()> {
+        if dictionary.is_empty() {
+            return Ok(());
+        }
+        let name = self.name;
+        Err(Error::parameter(format!("{name} takes no dictionary")))
+    }
+}
+
 /// How hard an encoder tries: 1 (fast) to 9 (small). 5 is the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Effort(u8);

@@ -18,6 +18,7 @@ mod codec;
 mod error;
 mod media;
 mod metadata;
+mod piece;
 mod progress;
 
 pub use budget::{Budget, Limits, Reservation};
@@ -31,4 +32,5 @@ pub use media::{
     PaletteEntry, SampleFormat, Samples,
 };
 pub use metadata::{Metadata, MetadataItem, MetadataKey};
+pub use piece::{PieceBuffer, UNIT_BYTES};
 pub use progress::{Flow, NoProgress, Progress};

@@ -2,6 +2,8 @@
 //! [`Media`] follow: strips of an image from top to bottom, blocks of audio in
 //! time order, pieces of bytes.
 
+use crate::error::{Error, Result};
+
 /// The three kinds of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {
@@ -46,6 +48,19 @@ pub enum Media {
     Audio(AudioBlock),
     /// Some bytes.
     Bytes(Vec<u8>),
+}
+
+impl Media {
+    /// The bytes of a unit of bytes.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for other media.
+    pub fn into_bytes(self) -> Result<Vec<u8>> {
+        match self {
+            Media::Bytes(bytes) => Ok(bytes),
+            _ => Err(Error::parameter("the unit is not bytes")),
+        }
+    }
 }
 
 /// How the channels of a picture are to be understood.

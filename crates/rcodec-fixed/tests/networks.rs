@@ -24,6 +24,7 @@ fn synthesis_is_the_same_on_every_level_and_thread_count() {
     let network = Synthesis::new(32, (40, 2), (24, 2)).unwrap();
     let latents = latents(7, 9, 32);
     let mut expected: Option<Vec<i16>> = None;
+    let mut compared = 0;
     for level in Level::available() {
         for threads in [1, 2, 4] {
             let pool = rayon::ThreadPoolBuilder::new()
@@ -38,8 +39,10 @@ fn synthesis_is_the_same_on_every_level_and_thread_count() {
             let image = scratch.image.into_values();
             let expected = expected.get_or_insert_with(|| image.clone());
             assert!(*expected == image, "{level:?}, {threads} threads");
+            compared += image.len();
         }
     }
+    println!("whole synthesis: {compared} integers equal");
     let expected = expected.unwrap();
     let distinct: std::collections::BTreeSet<i16> = expected.iter().copied().collect();
     assert!(distinct.len() > 1000, "the network has not died out");
@@ -75,12 +78,15 @@ fn a_recurrent_model_is_the_same_on_every_level_and_for_every_batch() {
             .map(|value: &i32| value.to_le_bytes()),
     );
     assert_eq!(hash, 0x1683_477b_7366_4d67);
+    let mut compared = 0;
     for level in Level::available() {
         let engine = Engine::at(level).unwrap();
         let mut state = model.state(streams).unwrap();
         for (bytes, expected) in text.chunks(streams).zip(&expected) {
             model.step(&engine, &mut state, bytes).unwrap();
             assert!(state.logits == *expected, "{level:?}");
+            compared += expected.len();
         }
     }
+    println!("whole recurrent model: {compared} integers equal");
 }

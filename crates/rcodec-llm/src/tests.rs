@@ -322,3 +322,23 @@ fn an_index_names_files_of_the_folder_only() {
         assert!(index(name).is_err(), "{name}");
     }
 }
+
+/// The numbers of FORMAT.md's worked example, which another program found that
+/// was written from that page.
+#[test]
+fn the_example_of_the_page() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/models/llm-tiny");
+    let model = load(Path::new(folder));
+    assert_eq!(model.id().to_string(), "500edf4c16e6da02");
+    let text =
+        b"the cat sat on the mat; \xff\x00 the cat sat on the hat, and then there was another \
+        one of them: \"Who is it?\" he asked. ";
+    let text = text.repeat(3);
+    let mut predictor = Predictor::new(&model, Engine::new(), &budget()).unwrap();
+    for &byte in &text {
+        predictor.advance(byte).unwrap();
+    }
+    assert_eq!((text.len(), predictor.runs()), (342, 319));
+    let hash = trace(&model, Engine::new(), &text).to_hex();
+    assert_eq!(&hash[..16], "05bd0610aba22a2b");
+}

@@ -5,10 +5,10 @@
 use crate::block::{self, Models};
 use crate::payload::{self, Form};
 use crate::prior::Prior;
-use crate::units::{PieceBuffer, UNIT_BYTES};
 use rayon::prelude::*;
 use rcodec_core::{
-    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, Progress, Reservation, Result,
+    Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, PieceBuffer, Progress,
+    Reservation, Result, UNIT_BYTES,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

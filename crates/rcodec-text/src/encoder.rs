@@ -6,9 +6,10 @@ use crate::block;
 use crate::payload::Head;
 use crate::prior::OWN_NUMBER;
 use crate::settings::{Priors, Settings};
-use crate::units::{self, PieceBuffer};
 use rayon::prelude::*;
-use rcodec_core::{BlockSink, Budget, EncodeContext, Encoder, Media, ModelId, Progress, Result};
+use rcodec_core::{
+    BlockSink, Budget, EncodeContext, Encoder, Media, ModelId, PieceBuffer, Progress, Result,
+};
 use rcodec_llm::Model as LanguageModel;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +28,6 @@ pub(crate) struct TextEncoder<'a> {
 
 impl<'a> TextEncoder<'a> {
     pub(crate) fn new(context: EncodeContext<'a>) -> Result<Self> {
-        units::expect_lossless(&context)?;
         let settings = Settings::new(context.effort, context.options, context.model)?;
         Ok(TextEncoder {
             llm: settings.llm.map(rcodec_llm::registry::find).transpose()?,
@@ -114,7 +114,7 @@ impl Encoder for TextEncoder<'_> {
     }
 
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()> {
-        let bytes = units::bytes_of(unit)?;
+        let bytes = unit.into_bytes()?;
         let mut input = bytes.as_slice();
         while !input.is_empty() {
             if self.pieces.last().is_none_or(PieceBuffer::is_full) {

@@ -34,7 +34,7 @@ mod settings;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod units;
+mod trace;
 
 pub use own_lm::pack_language_model;
 pub use prior::train::{PriorOptions, train_prior};
@@ -44,6 +44,7 @@ use rcodec_core::{
 };
 #[doc(inline)]
 pub use rcodec_llm::registry::add_folder as add_language_model;
+pub use trace::{Trace, trace};
 
 /// Context mixing for any bytes, best for text and structured data.
 ///
@@ -93,7 +94,9 @@ impl Codec for Text {
         header: &MediaHeader,
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>> {
-        units::expect_bytes(header)?;
+        self.info().expect_media(header)?;
+        self.info().expect_lossless(&context)?;
+        self.info().expect_no_dictionary(context.dictionary)?;
         Ok(Box::new(encoder::TextEncoder::new(context)?))
     }
 
@@ -102,13 +105,11 @@ impl Codec for Text {
         header: &StreamHeader,
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
-        units::expect_bytes(&header.media)?;
+        self.info().expect_media(&header.media)?;
         if !header.params.is_empty() {
             return Err(Error::malformed(0, "the codec text has no parameters"));
         }
-        if !context.dictionary.is_empty() {
-            return Err(Error::parameter("the codec text takes no dictionary"));
-        }
+        self.info().expect_no_dictionary(context.dictionary)?;
         if header.models.len() > 2 {
             let what = "a text has one prior and one language model at most";
             return Err(Error::malformed(0, what));

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bytelm;
 mod export;
 mod llm;
 mod prior;
@@ -8,6 +9,10 @@ mod sound;
 use crate::graph::lossy::LossyGraphs;
 use crate::recipe::Recipe;
 use crate::train::{Options, Speed, Storage, train};
+use bytelm::{
+    ByteLmArgs, ExportByteLmArgs, MeasureByteLmArgs, TraceArgs, bytelm, export_bytelm,
+    measure_bytelm, trace,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use export::{ExportArgs, export};
 use llm::{LlmArgs, llm};
@@ -43,6 +48,17 @@ enum Command {
     Sound(SoundArgs),
     /// Trains a small language model of the Llama family.
     Llm(LlmArgs),
+    /// Writes what the core of `text` says of texts, for training `bytelm`.
+    Trace(TraceArgs),
+    /// Trains the byte network of `text`.
+    #[command(name = "bytelm")]
+    ByteLm(ByteLmArgs),
+    /// Exports the byte network.
+    #[command(name = "bytelm-export")]
+    ExportByteLm(ExportByteLmArgs),
+    /// Measures an exported byte network on traces.
+    #[command(name = "bytelm-measure")]
+    MeasureByteLm(MeasureByteLmArgs),
     /// Times training steps of a recipe on every backend of this build, on
     /// made-up pictures.
     Speed {
@@ -127,6 +143,10 @@ pub fn run() -> Result<()> {
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::Prior(args)), _) => prior(&args),
         (Some(Command::Llm(args)), _) => llm(&args),
+        (Some(Command::Trace(args)), _) => trace(&args),
+        (Some(Command::ByteLm(args)), _) => bytelm(&args),
+        (Some(Command::ExportByteLm(args)), _) => export_bytelm(&args),
+        (Some(Command::MeasureByteLm(args)), _) => measure_bytelm(&args),
         (Some(Command::Sound(args)), _) => sound(&args),
         (None, Some(args)) => run_training(&args),
         (None, None) => Err(Error::parameter("a recipe or a command is needed")),

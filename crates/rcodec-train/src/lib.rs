@@ -20,6 +20,7 @@
 //! which a machine needs the driver (`libcuda`), `libnvrtc` and CUDA's headers.
 //! `CUDARC_CUDA_VERSION=13000` at build time pins the version of the bindings.
 
+pub mod bytelm;
 pub mod cli;
 pub use rcodec_image::lossy as codec;
 pub mod data;

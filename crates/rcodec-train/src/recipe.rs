@@ -1,5 +1,7 @@
 //! Recipes: everything a training run depends on besides the data, as TOML.
 
+use crate::codec::FAMILY;
+use crate::export::parse_name;
 use crate::graph::NetworkConfig;
 use rcodec_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -65,9 +67,26 @@ pub struct OptimizerConfig {
     pub ms_ssim_share: f32,
     /// The share of steps, at the end, in integer arithmetic.
     pub quantized_share: f32,
+    /// Of matrix products in the steps before those.
+    #[serde(default)]
+    pub precision: Precision,
     /// Losses count by `lambda^-exponent`: 0.5 counts relative changes of the
     /// rate about evenly.
     pub lambda_exponent: f32,
+}
+
+/// What matrix products multiply. Weights, sums over a product's terms where
+/// the hardware has it so, optimiser and everything else stay `f32`; so do the
+/// steps in integer arithmetic, whose sums must be exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits with the exponents of `f32`, so that no loss needs scaling: for
+    /// tensor cores. On a CPU it is slower.
+    Bf16,
 }
 
 /// `[validation]`.
@@ -103,6 +122,13 @@ impl Recipe {
 
     /// Fails if numbers contradict each other.
     pub(crate) fn check(&self) -> Result<()> {
+        let family = parse_name(&self.name).0;
+        if family != FAMILY {
+            return Err(Error::Parameter(format!(
+                "name: {:?} is of the family {family:?}; the codec takes {FAMILY}-VARIANT",
+                self.name
+            )));
+        }
         self.network.check()?;
         let (data, optimizer, validation) = (&self.data, &self.optimizer, &self.validation);
         let sizes = [data.crop, validation.crop];
@@ -163,17 +189,19 @@ pub(crate) mod tests {
         let text = include_str!("../../../models/recipes/image-lossy-s.toml");
         let recipe = Recipe::parse(text).unwrap();
         assert!(recipe.quantized_from() < recipe.optimizer.steps);
-        assert_eq!(tiny().name, "example-tiny");
+        assert_eq!(tiny().name, "image-lossy-tiny1");
     }
 
     #[test]
     fn mistakes_are_named() {
         let text = include_str!("../../../models/recipes/example-tiny.toml");
         for (from, to) in [
+            ("image-lossy-tiny1", "my-model1"),
             ("crop = 64", "crop = 65"),
             ("beta1 = 0.9", "beta1 = 1.5"),
             ("latents = ", "lattents = "),
             ("steps = ", "steps = 0 #"),
+            ("beta2 = ", "precision = \"f8\"\nbeta2 = "),
         ] {
             let wrong = text.replacen(from, to, 1);
             assert_ne!(wrong, text);

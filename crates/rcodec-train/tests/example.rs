@@ -1,15 +1,25 @@
-//! The commands of the README's chapter «Train your own checkpoint», on a
-//! folder of tiny pictures.
+//! The README's chapter «Train your own checkpoint», its very commands and
+//! what else they can do, on a folder of tiny pictures.
 #![cfg(feature = "flex")]
 
 use assert_cmd::Command;
 use predicates::prelude::*;
-use std::path::Path;
+use rcodec_core::{
+    Block, BlockSink, BlockSource, Budget, Codec, ColorType, DecodeContext, EncodeContext,
+    ImageHeader, ImageStrip, Limits, Media, MediaHeader, ModelId, Rate, Samples, StreamHeader,
+};
+use rcodec_image::ImageLossy;
+use rcodec_model::registry::{self, Registry};
+use std::path::{Path, PathBuf};
+
+/// The project's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
 
 /// A recipe of the project.
 fn recipe() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = root.join("models/recipes/example-tiny.toml");
+    let path = root().join("models/recipes/example-tiny.toml");
     path.to_str().unwrap().to_owned()
 }
 
@@ -34,8 +44,133 @@ fn pictures(folder: &Path) {
     }
 }
 
+/// The commands of the chapter's blocks of code, from the first to the one that
+/// is about sound.
+fn commands() -> (String, String) {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let chapter = readme.split("## Train your own checkpoint").nth(1).unwrap();
+    let mut blocks = chapter.split("```sh\n").skip(1).map(|rest| {
+        let block = rest.split("```").next().unwrap();
+        block.to_owned()
+    });
+    (blocks.next().unwrap(), blocks.next().unwrap())
+}
+
+/// The chapter's commands as they stand, but for the recipe, which is the tiny
+/// one. What they make is a model that the codec takes.
+#[cfg(unix)]
 #[test]
-fn the_chapter_works_on_a_folder_of_pictures() {
+fn the_readmes_commands_make_a_model_that_encodes() {
+    let (training, use_of_model) = commands();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    pictures(at);
+    std::fs::create_dir_all(at.join("models/recipes")).unwrap();
+    let tiny = std::fs::read_to_string(recipe()).unwrap();
+    let tiny = tiny.replace("steps = 200", "steps = 60");
+    std::fs::write(at.join("models/recipes/example-image-lossy.toml"), tiny).unwrap();
+    let (build, rest) = training.split_once('\n').unwrap();
+    assert!(build.starts_with("cargo build --profile train"));
+    let binary = assert_cmd::cargo::cargo_bin("rcodec-train");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", binary.parent().unwrap().display());
+    Command::new("sh")
+        .args(["-e", "-c", rest])
+        .current_dir(at)
+        .env("HOME", at)
+        .env("PATH", path)
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("MAC/pixel"))
+        .stdout(predicate::str::contains("agree in all of"));
+
+    // What the second block does, by the library.
+    let name = "image-lossy-mine1";
+    assert!(use_of_model.contains(&format!("rcodec encode --quality 60 --model {name} ")));
+    assert!(use_of_model.contains("export RCODEC_MODELS=.\n"));
+    registry::open(&at.join("mine.rcm"), &Budget::new(Limits::default())).unwrap();
+    registry::add_folder(at.to_owned());
+    let model = Registry::from_env().find(name, &Budget::new(Limits::default()));
+    round_trip(model.unwrap(), &at.join("Pictures/3.png"));
+}
+
+#[derive(Default)]
+struct Blocks(Vec<Vec<u8>>);
+
+impl BlockSink for Blocks {
+    fn write_block(&mut self, payload: &[u8]) -> rcodec_core::Result<()> {
+        self.0.push(payload.to_vec());
+        Ok(())
+    }
+}
+
+impl BlockSource for Blocks {
+    fn next_block(&mut self) -> rcodec_core::Result<Option<Block>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let payload = self.0.remove(0);
+        let reservation = Budget::new(Limits::default()).reserve(payload.len() as u64)?;
+        Ok(Some(Block {
+            payload,
+            at: 0,
+            reservation,
+        }))
+    }
+}
+
+/// Encodes a picture with a model; the decoder gives what the encoder said.
+fn round_trip(model: ModelId, picture: &Path) {
+    let picture = image::open(picture).unwrap().into_rgb8();
+    let (width, height) = picture.dimensions();
+    let media = MediaHeader::Image(ImageHeader {
+        width,
+        height,
+        color: ColorType::Rgb,
+        bits: 8,
+        palette: Vec::new(),
+    });
+    let context = EncodeContext {
+        rate: Rate::Quality(60.0),
+        model: Some(model),
+        ..EncodeContext::default()
+    };
+    let mut encoder = ImageLossy.encoder(&media, context).unwrap();
+    let stream = StreamHeader {
+        version: 1,
+        codec: ImageLossy.info().id,
+        media,
+        params: encoder.params(),
+        models: encoder.models(),
+    };
+    assert_eq!(stream.models, [model]);
+    let mut blocks = Blocks::default();
+    let strip = ImageStrip {
+        rows: height,
+        samples: Samples::U8(picture.into_raw()),
+    };
+    encoder.write(Media::Image(strip), &mut blocks).unwrap();
+    encoder.finish(&mut blocks).unwrap();
+    let samples = |unit: Media| match unit {
+        Media::Image(ImageStrip {
+            samples: Samples::U8(samples),
+            ..
+        }) => samples,
+        _ => panic!("a strip of 8 bits"),
+    };
+    let promised = std::iter::from_fn(|| encoder.next_decoded().map(samples));
+    let promised: Vec<u8> = promised.flatten().collect();
+    let mut decoder = ImageLossy
+        .decoder(&stream, DecodeContext::default())
+        .unwrap();
+    let decoded = std::iter::from_fn(|| decoder.next_unit(&mut blocks).unwrap().map(samples));
+    let decoded: Vec<u8> = decoded.flatten().collect();
+    assert_eq!(decoded.len(), (3 * width * height) as usize);
+    assert_eq!(decoded, promised);
+}
+
+#[test]
+fn runs_stop_go_on_and_are_exported() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     pictures(at);

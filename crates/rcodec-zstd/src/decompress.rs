@@ -1,9 +1,9 @@
 //! One payload to its content, in units of bounded length.
 
 use crate::payload::{self, Form, FrameHead};
-use crate::units::{UNIT_BYTES, Unit};
+use crate::units::Unit;
 use crate::zstd_error;
-use rcodec_core::{Block, Budget, Error, Reservation, Result};
+use rcodec_core::{Block, Budget, Error, Reservation, Result, UNIT_BYTES};
 use std::sync::{Mutex, PoisonError};
 use zstd::zstd_safe::{DCtx, DParameter, FrameFormat, InBuffer, OutBuffer};
 

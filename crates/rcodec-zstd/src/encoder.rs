@@ -4,10 +4,9 @@
 use crate::compress::{Compressor, SPARE_BYTES};
 use crate::dictionary::DictionaryId;
 use crate::settings::Settings;
-use crate::units::{self, PieceBuffer};
 use rayon::prelude::*;
 use rcodec_core::{
-    BlockSink, Budget, EncodeContext, Encoder, Media, Progress, Reservation, Result,
+    BlockSink, Budget, EncodeContext, Encoder, Media, PieceBuffer, Progress, Reservation, Result,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +26,6 @@ pub(crate) struct ZstdEncoder<'a> {
 
 impl<'a> ZstdEncoder<'a> {
     pub(crate) fn new(context: EncodeContext<'a>) -> Result<Self> {
-        units::expect_lossless(&context)?;
         let settings = Settings::new(context.effort, context.options)?;
         // A damaged dictionary is reported before anything is written.
         let mut compressors = Vec::new();
@@ -162,7 +160,7 @@ impl Encoder for ZstdEncoder<'_> {
     }
 
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()> {
-        let bytes = units::bytes_of(unit)?;
+        let bytes = unit.into_bytes()?;
         let mut input = bytes.as_slice();
         while !input.is_empty() {
             self.collect(&mut input)?;

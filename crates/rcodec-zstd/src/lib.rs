@@ -71,7 +71,8 @@ impl Codec for Zstd {
         header: &MediaHeader,
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>> {
-        units::expect_bytes(header)?;
+        self.info().expect_media(header)?;
+        self.info().expect_lossless(&context)?;
         Ok(Box::new(encoder::ZstdEncoder::new(context)?))
     }
 
@@ -80,7 +81,8 @@ impl Codec for Zstd {
         header: &StreamHeader,
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
-        units::expect_bytes(&header.media)?;
+        self.info().expect_media(&header.media)?;
+        self.info().expect_no_models(header)?;
         Ok(Box::new(decoder::ZstdDecoder::new(
             &header.params,
             context,

@@ -1,9 +1,10 @@
 //! The codec `store`: bytes as they are.
 
-use crate::units::{self, PieceBuffer, Tally, UNIT_BYTES, Unit};
+use crate::units::{Tally, Unit};
 use rcodec_core::{
     Block, BlockSink, BlockSource, Budget, Codec, CodecId, DecodeContext, Decoder, EncodeContext,
-    Encoder, Error, Info, Media, MediaHeader, MediaKind, Progress, Result, StreamHeader,
+    Encoder, Error, Info, Media, MediaHeader, MediaKind, PieceBuffer, Progress, Result,
+    StreamHeader, UNIT_BYTES,
 };
 
 /// Bytes in a block, but for the last: as many as the container's compact form
@@ -32,16 +33,10 @@ impl Codec for Store {
         header: &MediaHeader,
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>> {
-        units::expect_bytes(header)?;
-        units::expect_lossless(&context)?;
-        if let Some((name, _)) = context.options.first() {
-            return Err(Error::parameter(format!(
-                "the codec store has no option `{name}`"
-            )));
-        }
-        if !context.dictionary.is_empty() {
-            return Err(Error::parameter("the codec store takes no dictionary"));
-        }
+        self.info().expect_media(header)?;
+        self.info().expect_lossless(&context)?;
+        self.info().expect_no_options(&context)?;
+        self.info().expect_no_dictionary(context.dictionary)?;
         Ok(Box::new(StoreEncoder {
             piece: PieceBuffer::new(BLOCK_BYTES),
             taken: 0,
@@ -55,7 +50,8 @@ impl Codec for Store {
         header: &StreamHeader,
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
-        units::expect_bytes(&header.media)?;
+        self.info().expect_media(&header.media)?;
+        self.info().expect_no_models(header)?;
         if !header.params.is_empty() {
             return Err(Error::malformed(0, "the codec store has no parameters"));
         }
@@ -75,7 +71,7 @@ struct StoreEncoder<'a> {
 
 impl Encoder for StoreEncoder<'_> {
     fn write(&mut self, unit: Media, sink: &mut dyn BlockSink) -> Result<()> {
-        let bytes = units::bytes_of(unit)?;
+        let bytes = unit.into_bytes()?;
         let mut input = bytes.as_slice();
         while !input.is_empty() {
             self.piece.take_from(&mut input, &self.budget)?;

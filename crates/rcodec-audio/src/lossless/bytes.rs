@@ -66,6 +66,9 @@ impl<'a> ByteReader<'a> {
                 break;
             }
             value |= part << shift;
+            if byte == 0 && shift > 0 {
+                return Err(Error::malformed(start, "number longer than it need be"));
+            }
             if byte < 0x80 {
                 return Ok(value);
             }
@@ -113,8 +116,8 @@ mod tests {
 
     #[test]
     fn too_long_numbers_are_malformed() {
-        for bytes in [[0xff; 11], [0x80; 11]] {
-            let error = ByteReader::new(&bytes).varint().unwrap_err();
+        for bytes in [&[0xff; 11][..], &[0x80; 11], &[0x80, 0], &[0x81, 0x80, 0]] {
+            let error = ByteReader::new(bytes).varint().unwrap_err();
             assert!(matches!(error, Error::Malformed { at: 0, .. }));
         }
     }

@@ -42,7 +42,7 @@ use block::{Layout, Method};
 use bytes::ByteReader;
 use rcodec_core::{
     AudioHeader, Codec, CodecId, DecodeContext, Decoder, Effort, EncodeContext, Encoder, Error,
-    Info, MediaHeader, MediaKind, Rate, Result, SampleFormat, StreamHeader,
+    Info, MediaHeader, MediaKind, Result, SampleFormat, StreamHeader,
 };
 
 /// The most samples (frames × channels) of a block, which bounds memory.
@@ -94,12 +94,8 @@ impl Codec for AudioLossless {
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>> {
         let header = audio_header(header)?;
-        if context.rate != Rate::Lossless {
-            return Err(Error::parameter("audio-lossless has no rate to aim at"));
-        }
-        if !context.dictionary.is_empty() {
-            return Err(Error::parameter("audio-lossless takes no dictionary"));
-        }
+        INFO.expect_lossless(&context)?;
+        INFO.expect_no_dictionary(context.dictionary)?;
         let mut block_frames = default_block_frames(header, context.effort);
         for (name, value) in context.options {
             match name.as_str() {
@@ -125,6 +121,7 @@ impl Codec for AudioLossless {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         let audio = audio_header(&header.media)?;
+        INFO.expect_no_models(header)?;
         let block_frames = block_frames(header)?;
         let layout = Layout {
             channels: usize::from(audio.channels),

@@ -67,14 +67,8 @@ impl Codec for AudioLossy {
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>> {
         let header = audio_header(header)?;
-        if let Some((name, _)) = context.options.first() {
-            return Err(Error::parameter(format!(
-                "audio-lossy has no option {name:?}"
-            )));
-        }
-        if !context.dictionary.is_empty() {
-            return Err(Error::parameter("audio-lossy takes no dictionary"));
-        }
+        INFO.expect_no_options(&context)?;
+        INFO.expect_no_dictionary(context.dictionary)?;
         let params = Params::new(header.sample_rate, frame_milliseconds(header.sample_rate));
         let channels = usize::from(header.channels);
         let seconds = params.frame as f64 / f64::from(header.sample_rate);
@@ -108,6 +102,7 @@ impl Codec for AudioLossy {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         let audio = audio_header(&header.media)?;
+        INFO.expect_no_models(header)?;
         let params = Params::parse(&header.params)?;
         let channels = usize::from(audio.channels);
         let reservation = context

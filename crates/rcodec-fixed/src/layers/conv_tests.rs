@@ -1,5 +1,5 @@
 use super::super::test_support::{
-    Values, activation, assert_layer, assert_threads, cases, padded, tame,
+    Values, activation, assert_layer, assert_threads, cases, counted, padded, tame,
 };
 use super::*;
 use crate::requant::Activation;
@@ -92,8 +92,7 @@ fn check(
 proptest! {
     #![proptest_config(cases(120))]
 
-    #[test]
-    fn every_level_computes_the_formula(
+    fn every_level_computes_the_formula_cases(
         seed: u64,
         size in (1usize..9, 1usize..14),
         channels in (1usize..40, 1usize..70),
@@ -106,6 +105,11 @@ proptest! {
         let channels = (tame(channels.0, 5), tame(channels.1, 20));
         check(seed, size, channels, kernel, kind, gate);
     }
+}
+
+#[test]
+fn every_level_computes_the_formula() {
+    counted("convolution", every_level_computes_the_formula_cases);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::super::test_support::{
-    Values, activation, assert_layer, assert_threads, cases, padded, tame,
+    Values, activation, assert_layer, assert_threads, cases, counted, padded, tame,
 };
 use super::*;
 use proptest::prelude::*;
@@ -50,8 +50,7 @@ fn spec(
 proptest! {
     #![proptest_config(cases(150))]
 
-    #[test]
-    fn every_level_computes_the_formula(
+    fn every_level_computes_the_formula_cases(
         seed: u64,
         size in (1usize..10, 1usize..80),
         channels in 1usize..70,
@@ -66,6 +65,14 @@ proptest! {
         let layer = DepthwiseConv2d::new(&spec).unwrap();
         assert_layer(&layer, shape, &input, &naive(&spec, shape, &input));
     }
+}
+
+#[test]
+fn every_level_computes_the_formula() {
+    counted(
+        "depthwise convolution",
+        every_level_computes_the_formula_cases,
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::super::test_support::{
-    Values, activation, assert_layer, assert_threads, cases, engines, tame,
+    Values, activation, assert_layer, assert_threads, cases, count_equal, counted, engines, tame,
 };
 use super::*;
 use proptest::prelude::*;
@@ -7,8 +7,7 @@ use proptest::prelude::*;
 proptest! {
     #![proptest_config(cases(256))]
 
-    #[test]
-    fn sums_products_and_narrowing(seed: u64, len in 1usize..200, shift in 0u8..16, kind in 0usize..3) {
+    fn sums_products_and_narrowing_cases(seed: u64, len in 1usize..200, shift in 0u8..16, kind in 0usize..3) {
         let mut values = Values::new(seed);
         let (a, b) = (values.extreme_words(len), values.extreme_words(len));
         let gate = Gate { shift, activation: Activation::Identity };
@@ -36,11 +35,11 @@ proptest! {
             let mut out = vec![0; len];
             narrow(&engine, &a, narrow_shift, &mut out).unwrap();
             prop_assert_eq!(&out, &narrowed);
+            count_equal(4 * len);
         }
     }
 
-    #[test]
-    fn gains_and_gates(
+    fn gains_and_gates_cases(
         seed: u64,
         (height, width, channels) in (1usize..5, 1usize..20, 1usize..80),
         kind in 0usize..3,
@@ -76,6 +75,19 @@ proptest! {
             .collect();
         assert_layer(&layer, shape, &input, &expected);
     }
+}
+
+#[test]
+fn gains_and_gates() {
+    counted("gains and gated halves", gains_and_gates_cases);
+}
+
+#[test]
+fn sums_products_and_narrowing() {
+    counted(
+        "sums, products, activations, narrowing",
+        sums_products_and_narrowing_cases,
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::super::test_support::{Values, activation, cases, engines, tame};
+use super::super::test_support::{Values, activation, cases, count_equal, counted, engines, tame};
 use super::*;
 use crate::requant::Activation;
 use proptest::prelude::*;
@@ -50,8 +50,7 @@ fn with_biases(products: &[Vec<i32>], requant: &Requant) -> Vec<i32> {
 proptest! {
     #![proptest_config(cases(150))]
 
-    #[test]
-    fn bytes_on_every_level(
+    fn bytes_on_every_level_cases(
         seed: u64,
         (inputs, outputs) in (1usize..150, 1usize..150),
         rows in 1usize..14,
@@ -85,16 +84,17 @@ proptest! {
             let mut out = vec![0; rows * matrix.outputs()];
             matrix.apply(&engine, &input, Residual::None, &mut out).unwrap();
             prop_assert_eq!(&out, &expected);
+            count_equal(out.len());
             let mut sums = vec![0; rows * matrix.outputs()];
             prop_assert_eq!(matrix.sums(&engine, &input, &mut sums).is_err(), gate.is_some());
             if gate.is_none() {
                 prop_assert_eq!(&sums, &with_biases(&products, &spec.requant));
+                count_equal(sums.len());
             }
         }
     }
 
-    #[test]
-    fn words_on_every_level(
+    fn words_on_every_level_cases(
         seed: u64,
         (inputs, outputs) in (1usize..150, 1usize..150),
         rows in 1usize..14,
@@ -118,11 +118,23 @@ proptest! {
             let mut out = vec![0; rows * outputs];
             matrix.apply(&engine, &input, Residual::None, &mut out).unwrap();
             prop_assert_eq!(&out, &expected);
+            count_equal(out.len());
             let mut sums = vec![0; rows * outputs];
             matrix.sums(&engine, &input, &mut sums).unwrap();
             prop_assert_eq!(&sums, &with_biases(&products, &spec.requant));
+            count_equal(sums.len());
         }
     }
+}
+
+#[test]
+fn words_on_every_level() {
+    counted("matrix of 16 bits", words_on_every_level_cases);
+}
+
+#[test]
+fn bytes_on_every_level() {
+    counted("matrix of 8 bits", bytes_on_every_level_cases);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::super::affine::Gate;
 use super::super::matrix::ByteMatrixSpec;
 use super::super::table::TableSpec;
-use super::super::test_support::{Values, cases, engines, tame};
+use super::super::test_support::{Values, cases, count_equal, counted, engines, tame};
 use super::*;
 use crate::requant::Requant;
 use crate::tensor::QFormat;
@@ -114,6 +114,7 @@ fn check_min_gru(seed: u64, (inputs, width): (usize, usize), streams: usize, gua
                 let mut out = vec![0; streams * width];
                 cell.step(engine, state, &x, &mut out).unwrap();
                 assert_eq!(out, outputs, "{:?}", engine.level());
+                count_equal(out.len());
             }
         }
         let (more, mut out) = (vec![0; (streams + 1) * inputs], vec![0; streams * width]);
@@ -173,6 +174,7 @@ fn check_gru(seed: u64, (inputs, width): (usize, usize), streams: usize, guard_b
             let mut out = vec![0; streams * width];
             cell.step(engine, state, &x, &mut out).unwrap();
             assert_eq!(out, outputs, "{:?}", engine.level());
+            count_equal(out.len());
         }
     }
 }
@@ -180,8 +182,7 @@ fn check_gru(seed: u64, (inputs, width): (usize, usize), streams: usize, guard_b
 proptest! {
     #![proptest_config(cases(60))]
 
-    #[test]
-    fn cells_follow_their_formulas_for_every_stream(
+    fn cells_follow_their_formulas_for_every_stream_cases(
         seed: u64,
         sizes in (1usize..70, 1usize..80),
         streams in 1usize..6,
@@ -191,4 +192,12 @@ proptest! {
         check_min_gru(seed, sizes, streams, guard_bits);
         check_gru(seed, sizes, streams, guard_bits);
     }
+}
+
+#[test]
+fn cells_follow_their_formulas_for_every_stream() {
+    counted(
+        "minGRU and GRU",
+        cells_follow_their_formulas_for_every_stream_cases,
+    );
 }

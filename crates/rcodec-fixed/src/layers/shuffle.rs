@@ -210,15 +210,16 @@ impl PixelUnshuffle {
 #[cfg(test)]
 mod tests {
     use super::super::Padding;
-    use super::super::test_support::{Values, assert_layer, assert_threads, cases, padded, tame};
+    use super::super::test_support::{
+        Values, assert_layer, assert_threads, cases, counted, padded, tame,
+    };
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
         #![proptest_config(cases(256))]
 
-        #[test]
-        fn unshuffling_follows_the_formula_and_shuffling_undoes_it(
+        fn unshuffling_follows_the_formula_and_shuffling_undoes_it_cases(
             seed: u64,
             (height, width, channels) in (1usize..20, 1usize..20, 1usize..5),
             factor in 1usize..9,
@@ -254,6 +255,14 @@ mod tests {
             }
             assert_layer(&shuffle, deep, &expected, &back);
         }
+    }
+
+    #[test]
+    fn unshuffling_follows_the_formula_and_shuffling_undoes_it() {
+        counted(
+            "pixel-unshuffle and shuffle",
+            unshuffling_follows_the_formula_and_shuffling_undoes_it_cases,
+        );
     }
 
     #[test]

@@ -172,7 +172,9 @@ impl Layer for Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{Values, assert_layer, assert_threads, cases, engines, tame};
+    use super::super::test_support::{
+        Values, assert_layer, assert_threads, cases, counted, engines, tame,
+    };
     use super::*;
     use proptest::prelude::*;
 
@@ -211,8 +213,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(256))]
 
-        #[test]
-        fn any_shape_on_every_level(
+        fn any_shape_on_every_level_cases(
             seed: u64,
             (height, width, channels) in (1usize..9, 1usize..9, 1usize..80),
             (range_bits, index_bits) in (3u8..16, 4u8..13),
@@ -226,6 +227,11 @@ mod tests {
             let table = Table::new(&spec).unwrap();
             assert_layer(&table, Shape::new(height, width, channels).unwrap(), &input, &expected);
         }
+    }
+
+    #[test]
+    fn any_shape_on_every_level() {
+        counted("tables", any_shape_on_every_level_cases);
     }
 
     #[test]

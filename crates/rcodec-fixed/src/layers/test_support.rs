@@ -7,6 +7,7 @@ use crate::requant::{Activation, Requant};
 use crate::simd::Level;
 use crate::tensor::Shape;
 use proptest::prelude::ProptestConfig;
+use std::cell::Cell;
 
 /// So many cases of a property, or as many as `PROPTEST_CASES` says: fewer
 /// under Miri and emulators, more to search.
@@ -25,6 +26,24 @@ pub(crate) fn tame(size: usize, most: usize) -> usize {
     } else {
         size
     }
+}
+
+thread_local! {
+    /// Integers that this thread's test has found equal.
+    static EQUAL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts integers that a test has found equal.
+pub(crate) fn count_equal(integers: usize) {
+    EQUAL.set(EQUAL.get() + integers as u64);
+}
+
+/// Runs a test and prints how many integers it has found equal.
+pub(crate) fn counted(what: &str, test: fn()) {
+    EQUAL.set(0);
+    test();
+    println!("{what}: {} integers equal", EQUAL.get());
+    assert!(EQUAL.get() > 0);
 }
 
 /// A generator of test values (xorshift64*).
@@ -118,6 +137,7 @@ pub(crate) fn assert_layer(layer: &dyn Layer, shape: Shape, input: &[i16], expec
             .run(&engine, shape, input, Residual::Accumulate, &mut out)
             .unwrap();
         assert_eq!(out, with_residual, "{level:?} accumulated");
+        count_equal(3 * expected.len());
     }
 }
 
@@ -136,6 +156,7 @@ pub(crate) fn assert_threads(layer: &dyn Layer, shape: Shape, input: &[i16]) {
     };
     let expected = run(1);
     assert!(run(2) == expected && run(4) == expected);
+    println!("1, 2 and 4 threads: {} integers equal", 2 * len);
 }
 
 /// The value at `(row, column, channel)`, padded.

@@ -176,7 +176,9 @@ impl ConvPixelShuffle {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{Values, activation, assert_layer, assert_threads, cases};
+    use super::super::test_support::{
+        Values, activation, assert_layer, assert_threads, cases, counted,
+    };
     use super::*;
     use proptest::prelude::*;
 
@@ -228,8 +230,7 @@ mod tests {
     proptest! {
         #![proptest_config(cases(60))]
 
-        #[test]
-        fn every_level_computes_the_formula(
+        fn every_level_computes_the_formula_cases(
             seed: u64,
             (height, width) in (1usize..7, 1usize..9),
             channels in (1usize..20, 1usize..20),
@@ -242,6 +243,14 @@ mod tests {
             let layer = ConvPixelShuffle::transposed(&spec).unwrap();
             assert_layer(&layer, shape, &input, &naive(&spec, shape, &input));
         }
+    }
+
+    #[test]
+    fn every_level_computes_the_formula() {
+        counted(
+            "transposed convolution",
+            every_level_computes_the_formula_cases,
+        );
     }
 
     #[test]

@@ -151,11 +151,8 @@ impl Codec for ImageLossy {
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>> {
         let header = image_header(header).map_err(Error::unsupported)?;
-        if let Some((name, _)) = context.options.first() {
-            return Err(Error::parameter(format!(
-                "image-lossy has no option {name:?}"
-            )));
-        }
+        self.info().expect_no_options(&context)?;
+        self.info().expect_no_dictionary(context.dictionary)?;
         context.budget.check_samples(header.total_samples())?;
         let params = Params::choose(header, quality_step(context.rate)?);
         let geometry = Geometry::of(header, params)?;

@@ -255,7 +255,14 @@ impl IntegerCodec {
     /// The picture of decoded latents: Y, Co, Cg in `SAMPLE_Q`, for
     /// [`rgb8`](super::rgb8).
     pub fn synthesise(&mut self, y_hat: &Tensor, quality: usize) -> Result<Tensor> {
-        self.synthesis.run_one(&self.engine, &[y_hat], quality)
+        let x_hat = self.synthesis.run_one(&self.engine, &[y_hat], quality)?;
+        let shape = y_hat.shape();
+        let sides = [shape.height, shape.width].map(|side| side.checked_mul(LATENT_FACTOR));
+        let found = x_hat.shape();
+        if sides != [Some(found.height), Some(found.width)] || found.channels != 3 {
+            return Err(Error::unsupported("a model of another family"));
+        }
+        Ok(x_hat)
     }
 
     /// Costs and decoded samples of a picture, without writing anything.

@@ -111,20 +111,37 @@ pub fn compare_graph(
     quality: usize,
 ) -> Result<u64> {
     let expected = reference.run(graph, inputs, quality);
+    let count = model.graph(&graph.name)?.0.selectors.len();
+    let variants = vec![quality; count];
+    compare_outputs(&expected, model, &graph.name, inputs, &variants)
+}
+
+/// Compares all outputs of a model's graph with what is expected, at every
+/// level of this machine and on 1, 2 and 4 threads; gives the number of
+/// integers compared.
+///
+/// # Errors
+/// [`Error::Parameter`] naming the first difference.
+pub fn compare_outputs(
+    expected: &[Vec<f64>],
+    model: &Model,
+    graph: &str,
+    inputs: &[&rcodec_fixed::Tensor],
+    variants: &[usize],
+) -> Result<u64> {
     let budget = Budget::new(Limits::unlimited());
-    let network = run::Network::new(model, &graph.name, &budget)?;
-    let variants = vec![quality; network.selectors().len()];
+    let network = run::Network::new(model, graph, &budget)?;
     let mut compared = 0;
     for (level, threads) in settings() {
         let engine = engine(level)?;
         let mut scratch = network.scratch(1, &budget)?;
         let outputs = on_threads(threads, || {
-            network.run(&engine, inputs, &variants, &mut scratch)
+            network.run(&engine, inputs, variants, &mut scratch)
         })??;
         for (i, expected) in expected.iter().enumerate() {
             let place = || {
-                let (graph, level) = (&graph.name, level.name());
-                format!("{graph}, output {i}, {level}, {threads} threads, quality {quality}")
+                let level = level.name();
+                format!("{graph}, output {i}, {level}, {threads} threads, variants {variants:?}")
             };
             compared += same(expected, outputs.get(i).values(), place)?;
         }

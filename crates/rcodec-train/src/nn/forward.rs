@@ -149,6 +149,8 @@ pub struct Network<'a, B: TrainBackend> {
     /// One for each parameter, rounded if scales are given.
     weights: Vec<Tensor<B, 1>>,
     scales: Option<&'a Scales<B>>,
+    /// What matrix products multiply, if not what is given.
+    product_type: Option<DType>,
 }
 
 impl<'a, B: TrainBackend> Network<'a, B> {
@@ -171,7 +173,16 @@ impl<'a, B: TrainBackend> Network<'a, B> {
             layout,
             weights,
             scales,
+            product_type: None,
         }
+    }
+
+    /// With matrix products of values rounded to `dtype`: mixed precision.
+    /// The integer rules take no notice of it.
+    #[must_use]
+    pub fn with_products_of(mut self, dtype: DType) -> Network<'a, B> {
+        self.product_type = Some(dtype).filter(|_| self.scales.is_none());
+        self
     }
 
     /// Whether the integer rules apply.
@@ -300,7 +311,16 @@ impl<'a, B: TrainBackend> Network<'a, B> {
         let shape = &self.layout.spec(weight).shape;
         let weight = self.param(weight).reshape([shape[0], shape[1]]);
         let bias = self.param(bias);
-        map_rows(windows, |x| ops::finish(x.matmul(weight), bias, columns))
+        map_rows(windows, |x| {
+            let sums = match self.product_type {
+                None => x.matmul(weight),
+                Some(dtype) => {
+                    let full = x.dtype();
+                    x.cast(dtype).matmul(weight.cast(dtype)).cast(full)
+                }
+            };
+            ops::finish(sums, bias, columns)
+        })
     }
 
     /// A residual sum, which saturates.
@@ -378,14 +398,16 @@ fn map_rows<B: TrainBackend>(
     y.reshape([n, h, w, channels])
 }
 
-fn unshuffle<B: TrainBackend>(x: Tensor<B, 4>, f: usize) -> Tensor<B, 4> {
+/// Squares of `f * f` positions as channels; `f` divides height and width.
+pub(super) fn unshuffle<B: TrainBackend>(x: Tensor<B, 4>, f: usize) -> Tensor<B, 4> {
     let [n, h, w, c] = x.dims();
     let x: Tensor<B, 6> = x.reshape([n, h / f, f, w / f, f, c]);
     x.permute([0, 1, 3, 2, 4, 5])
         .reshape([n, h / f, w / f, f * f * c])
 }
 
-fn shuffle<B: TrainBackend>(x: Tensor<B, 4>, f: usize) -> Tensor<B, 4> {
+/// The inverse of [`unshuffle`].
+pub(super) fn shuffle<B: TrainBackend>(x: Tensor<B, 4>, f: usize) -> Tensor<B, 4> {
     let [n, h, w, c] = x.dims();
     let channels = c / (f * f);
     let x: Tensor<B, 6> = x.reshape([n, h, w, f, f, channels]);

@@ -94,8 +94,10 @@ impl Checkpoint {
     pub fn write(&self, folder: &Path, storage: Storage) -> Result<PathBuf> {
         let name = format!("checkpoint-{:09}", self.progress.step);
         let unfinished = folder.join(format!(".{name}.tmp"));
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)?;
+        fs::create_dir_all(folder)?;
+        // Runs that were killed while they wrote one leave it.
+        for left in entries(folder, ".checkpoint-")? {
+            fs::remove_dir_all(left)?;
         }
         fs::create_dir_all(&unfinished)?;
         let mut hashes = Vec::new();
@@ -243,11 +245,16 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
+    entries(folder, "checkpoint-")
+}
+
+/// What is in a folder and has a name that begins so, sorted.
+fn entries(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_some_and(|name| name.starts_with("checkpoint-")) {
+        if name.is_some_and(|name| name.starts_with(prefix)) {
             paths.push(path);
         }
     }
@@ -294,12 +301,17 @@ mod tests {
     fn checkpoints_come_back_and_damaged_ones_are_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Checkpoint::latest(folder.path()).unwrap().is_none());
+        let left = folder.path().join(".checkpoint-000000030.tmp");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("weights.f32"), [0; 8]).unwrap();
+        assert!(Checkpoint::latest(folder.path()).unwrap().is_none());
         for step in [50, 100, 1000] {
             checkpoint(step)
                 .write(folder.path(), Storage::Exact)
                 .unwrap();
         }
         assert_eq!(list(folder.path()).unwrap().len(), KEPT);
+        assert!(!left.exists());
         let latest = || Checkpoint::latest(folder.path()).unwrap().unwrap();
         assert_eq!(latest(), checkpoint(1000));
         let newest = folder.path().join("checkpoint-000001000");

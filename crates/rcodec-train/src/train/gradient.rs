@@ -6,9 +6,10 @@ use crate::graph::lossy::LossyGraphs;
 use crate::lossy::{Masks, Rounding, forward};
 use crate::nn::ops::{Kernels, TrainBackend};
 use crate::nn::{Network, Qualities, Scales};
-use crate::recipe::Recipe;
+use crate::recipe::{Precision, Recipe};
 use burn::backend::Autodiff;
 use burn::tensor::{DType, Tensor, TensorData};
+use rcodec_core::{Error, Result};
 use std::thread;
 
 /// Squared error that counts as much as the whole range of MS-SSIM.
@@ -60,20 +61,29 @@ fn noise_parts(graphs: &LossyGraphs, size: usize) -> (usize, usize) {
 
 impl<B: Trainer> Engine<B> {
     /// For a recipe; at most one worker for each image of a batch.
-    pub fn new(recipe: &Recipe, device: B::Device, workers: usize) -> Engine<B> {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the backend lacks the recipe's precision.
+    pub fn new(recipe: &Recipe, device: B::Device, workers: usize) -> Result<Engine<B>> {
+        if recipe.optimizer.precision == Precision::Bf16 && !B::supports_dtype(&device, DType::BF16)
+        {
+            return Err(Error::unsupported(
+                "this backend has no bf16: take precision = \"f32\"",
+            ));
+        }
         let graphs = LossyGraphs::new(&recipe.network);
         let workers = workers.clamp(1, recipe.data.batch);
         let size = recipe.data.crop;
         let masks = parts(recipe.data.batch, workers)
             .map(|part| Masks::new(&graphs, [part.len(), size, size], (&device, DType::F32)))
             .collect();
-        Engine {
+        Ok(Engine {
             graphs,
             recipe: recipe.clone(),
             device,
             workers,
             masks,
-        }
+        })
     }
 
     /// The network.
@@ -140,6 +150,10 @@ impl<B: Trainer> Engine<B> {
             .map(|spec| Tensor::from_inner(weights.clone().slice([spec.range()])).require_grad())
             .collect();
         let network = Network::new(layout, leaves.clone(), scales);
+        let network = match self.recipe.optimizer.precision {
+            Precision::F32 => network,
+            Precision::Bf16 => network.with_products_of(DType::BF16),
+        };
         let qualities = &batch.quality[images.clone()];
         let on = (&self.device, DType::F32);
         let share = self.recipe.optimizer.ms_ssim_share;

@@ -103,7 +103,7 @@ impl<B: Trainer> Run<B> {
             )));
         }
         std::fs::create_dir_all(&options.out)?;
-        let engine = Engine::<B>::new(recipe, device, options.workers);
+        let engine = Engine::<B>::new(recipe, device, options.workers)?;
         let layout = &engine.graphs().layout;
         let found = Checkpoint::latest(&options.out)?;
         let checkpoint = match found {

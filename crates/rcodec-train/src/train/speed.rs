@@ -34,7 +34,7 @@ pub fn speed<B: Trainer>(
     device: B::Device,
     (workers, steps): (usize, u64),
 ) -> Result<Speed> {
-    let engine = Engine::<B>::new(recipe, device, workers);
+    let engine = Engine::<B>::new(recipe, device, workers)?;
     let layout = &engine.graphs().layout;
     let weights = layout.initial(recipe.seed);
     let zeros = vec![0.0; weights.len()];

@@ -1,4 +1,5 @@
 use super::*;
+use crate::recipe::Precision;
 use crate::recipe::tests::tiny;
 use burn::backend::Flex;
 
@@ -75,6 +76,42 @@ fn a_resumed_run_takes_the_very_same_steps() {
     first.until = None;
     let resumed = run(&recipe(), first).unwrap();
     assert!(resumed.adam == whole.adam, "weights differ");
+}
+
+/// Mixed precision: gradients are about those of `f32`, and where integers
+/// count, they are those.
+#[test]
+fn products_of_16_bits_give_about_the_same_gradients() {
+    let (data, out) = (pictures(), tempfile::tempdir().unwrap());
+    let mut mixed = recipe();
+    mixed.optimizer.precision = Precision::Bf16;
+    let start = |recipe: &Recipe| {
+        let run = Run::<Flex>::start(recipe, options(&data, &out), Default::default());
+        run.unwrap()
+    };
+    let (mut full, mixed) = (start(&recipe()), start(&mixed));
+    let batch = full.batches().next_batch().unwrap();
+    let gradient = |run: &Run<Flex>, scales: Option<&Scales<Autodiff<Flex>>>| {
+        let (losses, gradient) = run.engine.gradient(&run.adam.weights, scales, &batch);
+        (losses, values(&gradient).unwrap())
+    };
+    let ((losses, a), (mixed_losses, b)) = (gradient(&full, None), gradient(&mixed, None));
+    assert!((mixed_losses.loss / losses.loss - 1.0).abs() < 0.02);
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let products = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b));
+        products.sum()
+    };
+    let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+    println!(
+        "bf16: loss {} of {}, cosine {cosine}",
+        mixed_losses.loss, losses.loss
+    );
+    assert!(a != b && cosine > 0.97, "{cosine}");
+
+    full.progress.step = full.recipe.quantized_from();
+    full.choose_scales().unwrap();
+    let scales = full.scales.as_ref();
+    assert!(scales.is_some() && gradient(&full, scales) == gradient(&mixed, scales));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-use burn::tensor::ops::FloatTensor;
+use burn::tensor::ops::{FloatTensor, IntTensor};
 
 /// Adds gradients to the parents that want them.
 macro_rules! register {
@@ -97,6 +97,44 @@ impl<B: Kernels> Backward<B, 1> for GateProduct {
     }
 }
 
+#[derive(Debug)]
+struct Recur;
+
+impl<B: Kernels> Backward<B, 2> for Recur {
+    type State = ((FloatTensor<B>, FloatTensor<B>), FloatTensor<B>, usize);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let (inputs, output, steps) = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        let by = B::recur_backward(inputs, output, grad, steps);
+        register!(B, ops.parents, grads, by);
+    }
+}
+
+#[derive(Debug)]
+struct Embed;
+
+impl<B: Kernels> Backward<B, 1> for Embed {
+    type State = ([usize; 2], IntTensor<B>, usize);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let (dims, ids, count) = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |grad| {
+            B::embed_backward(dims, ids, count, grad)
+        });
+    }
+}
+
 impl<B: Kernels, C: CheckpointStrategy> TrainBackend for Autodiff<B, C> {
     fn unfold_op(x: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
         let prep = Unfold.prepare::<C>([x.node.clone()]);
@@ -135,6 +173,30 @@ impl<B: Kernels, C: CheckpointStrategy> TrainBackend for Autodiff<B, C> {
         let output = B::gate(x.primitive.clone(), finish);
         match prep.compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(x.primitive, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn recur_op(
+        update: FloatTensor<Self>,
+        candidate: FloatTensor<Self>,
+        steps: usize,
+    ) -> FloatTensor<Self> {
+        let prep = Recur.prepare::<C>([update.node.clone(), candidate.node.clone()]);
+        let inputs = (update.primitive, candidate.primitive);
+        let output = B::recur(inputs.0.clone(), inputs.1.clone(), steps);
+        match prep.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((inputs, output.clone(), steps), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn embed_op(table: FloatTensor<Self>, ids: IntTensor<Self>, count: usize) -> FloatTensor<Self> {
+        let prep = Embed.prepare::<C>([table.node.clone()]);
+        let dims = wrap::<B, 2>(table.primitive.clone()).dims();
+        let output = B::embed(table.primitive, ids.clone(), count);
+        match prep.compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((dims, ids, count), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

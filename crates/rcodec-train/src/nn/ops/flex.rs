@@ -1,13 +1,13 @@
 //! The kernels as direct loops over a CPU's memory.
 
-use super::{ADAM_EPSILON, Adam, AdamStep, Columns, Finish, Kernels, Window};
+use super::{ADAM_EPSILON, Adam, AdamStep, Columns, Finish, Kernels, Window, flex_sequence};
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::ops::FloatTensor;
+use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Element, Shape, TensorData};
 
 /// `f32` in training, `f64` where every integer must be exact.
-trait Real:
+pub(super) trait Real:
     Element
     + bytemuck::Pod
     + std::ops::Add<Output = Self>
@@ -50,13 +50,13 @@ macro_rules! dispatch {
 }
 
 /// A tensor's values one after the other, and its extents.
-struct View {
+pub(super) struct View {
     tensor: FlexTensor,
-    dims: Vec<usize>,
+    pub(super) dims: Vec<usize>,
 }
 
 impl View {
-    fn new(tensor: FlexTensor) -> View {
+    pub(super) fn new(tensor: FlexTensor) -> View {
         let tensor = if tensor.layout().contiguous_offsets().is_some() {
             tensor
         } else {
@@ -66,7 +66,7 @@ impl View {
         View { tensor, dims }
     }
 
-    fn values<T: Real>(&self) -> &[T] {
+    pub(super) fn values<T: Real>(&self) -> &[T] {
         let (start, end) = self.tensor.layout().contiguous_offsets().unwrap_or((0, 0));
         &self.tensor.storage::<T>()[start..end]
     }
@@ -81,7 +81,7 @@ fn into_values<T: Real>(tensor: FlexTensor) -> Vec<T> {
 }
 
 /// A tensor of these values.
-fn tensor<T: Real>(values: Vec<T>, dims: &[usize]) -> FlexTensor {
+pub(super) fn tensor<T: Real>(values: Vec<T>, dims: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, Shape::from(dims.to_vec())))
 }
 
@@ -401,5 +401,35 @@ impl Kernels for Flex {
 
     fn gate_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
         dispatch!(x, gate_backward(x, grad))
+    }
+
+    fn recur(
+        update: FloatTensor<Self>,
+        candidate: FloatTensor<Self>,
+        steps: usize,
+    ) -> FloatTensor<Self> {
+        flex_sequence::recur(update, candidate, steps)
+    }
+
+    fn recur_backward(
+        inputs: (FloatTensor<Self>, FloatTensor<Self>),
+        output: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        steps: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        flex_sequence::recur_backward(inputs, output, grad, steps)
+    }
+
+    fn embed(table: FloatTensor<Self>, ids: IntTensor<Self>, count: usize) -> FloatTensor<Self> {
+        flex_sequence::embed(table, ids, count)
+    }
+
+    fn embed_backward(
+        dims: [usize; 2],
+        ids: IntTensor<Self>,
+        count: usize,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        flex_sequence::embed_backward(dims, ids, count, grad)
     }
 }

@@ -12,11 +12,14 @@
 mod autodiff;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "flex")]
+mod flex_sequence;
 mod generic;
+mod sequence;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{Int, Tensor, TensorPrimitive};
 
 /// A square window that moves over rows and columns; output `i` is centred on
 /// input `i · stride`, positions outside are those at the edge.
@@ -165,6 +168,42 @@ pub trait Kernels: Backend {
         generic::gate_backward::<Self>(x, grad)
     }
 
+    /// The gated recurrence `h[t] = h[t-1] + update[t] · (candidate[t] - h[t-1])`
+    /// from states of zero, of `[step · stream][unit]`.
+    fn recur(
+        update: FloatTensor<Self>,
+        candidate: FloatTensor<Self>,
+        steps: usize,
+    ) -> FloatTensor<Self> {
+        sequence::recur::<Self>(update, candidate, steps)
+    }
+
+    /// Gradients of [`Kernels::recur`] by updates and by candidates, given its
+    /// output.
+    fn recur_backward(
+        inputs: (FloatTensor<Self>, FloatTensor<Self>),
+        output: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        steps: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        sequence::recur_backward::<Self>(inputs, output, grad, steps)
+    }
+
+    /// For each `count` numbers, the sum of these rows of a table.
+    fn embed(table: FloatTensor<Self>, ids: IntTensor<Self>, count: usize) -> FloatTensor<Self> {
+        sequence::embed::<Self>(table, ids, count)
+    }
+
+    /// The gradient of [`Kernels::embed`] by the table, of that shape.
+    fn embed_backward(
+        dims: [usize; 2],
+        ids: IntTensor<Self>,
+        count: usize,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        sequence::embed_backward::<Self>(dims, ids, count, grad)
+    }
+
     /// One step of AdamW and of the averaged weights.
     fn adamw(
         state: Adam<FloatTensor<Self>>,
@@ -192,6 +231,14 @@ pub trait TrainBackend: Backend {
     ) -> FloatTensor<Self>;
     /// See [`Kernels::gate`].
     fn gate_op(x: FloatTensor<Self>, finish: Finish) -> FloatTensor<Self>;
+    /// See [`Kernels::recur`].
+    fn recur_op(
+        update: FloatTensor<Self>,
+        candidate: FloatTensor<Self>,
+        steps: usize,
+    ) -> FloatTensor<Self>;
+    /// See [`Kernels::embed`].
+    fn embed_op(table: FloatTensor<Self>, ids: IntTensor<Self>, count: usize) -> FloatTensor<Self>;
 }
 
 /// The operations of a backend without history are its kernels.
@@ -213,6 +260,20 @@ macro_rules! plain_backend {
             }
             fn gate_op(x: FloatTensor<Self>, finish: Finish) -> FloatTensor<Self> {
                 <Self as Kernels>::gate(x, finish)
+            }
+            fn recur_op(
+                update: FloatTensor<Self>,
+                candidate: FloatTensor<Self>,
+                steps: usize,
+            ) -> FloatTensor<Self> {
+                <Self as Kernels>::recur(update, candidate, steps)
+            }
+            fn embed_op(
+                table: FloatTensor<Self>,
+                ids: IntTensor<Self>,
+                count: usize,
+            ) -> FloatTensor<Self> {
+                <Self as Kernels>::embed(table, ids, count)
             }
         }
     };
@@ -261,6 +322,24 @@ pub fn finish<B: TrainBackend>(
 /// [`Kernels::gate`] of tensors.
 pub fn gate<B: TrainBackend>(x: Tensor<B, 2>, finish: Finish) -> Tensor<B, 2> {
     wrap::<B, 2>(B::gate_op(unwrap(x), finish))
+}
+
+/// [`Kernels::recur`] of tensors.
+pub fn recur<B: TrainBackend>(
+    update: Tensor<B, 2>,
+    candidate: Tensor<B, 2>,
+    steps: usize,
+) -> Tensor<B, 2> {
+    wrap::<B, 2>(B::recur_op(unwrap(update), unwrap(candidate), steps))
+}
+
+/// [`Kernels::embed`] of tensors.
+pub fn embed<B: TrainBackend>(
+    table: Tensor<B, 2>,
+    ids: Tensor<B, 1, Int>,
+    count: usize,
+) -> Tensor<B, 2> {
+    wrap::<B, 2>(B::embed_op(unwrap(table), ids.into_primitive(), count))
 }
 
 /// [`Kernels::adamw`] of tensors.

@@ -169,3 +169,47 @@ fn both_optimisers_are_adamw() {
     assert_close(a.square, b.square);
     assert_close(a.ema, b.ema);
 }
+
+fn numbers(values: &[i32]) -> burn::backend::flex::FlexTensor {
+    burn::backend::flex::FlexTensor::from_data(TensorData::from(values))
+}
+
+#[test]
+fn sequences_by_loops_and_by_scans_agree() {
+    for (steps, streams) in [(1, 2), (2, 1), (5, 3), (16, 2)] {
+        let dims = [steps * streams, 4];
+        let z = Flex::float_abs(random(&dims, 1));
+        let (g, grad) = (random(&dims, 2), random(&dims, 3));
+        let h = Flex::recur(z.clone(), g.clone(), steps);
+        assert_close(
+            h.clone(),
+            sequence::recur::<Flex>(z.clone(), g.clone(), steps),
+        );
+        let (a, b) = Flex::recur_backward((z.clone(), g.clone()), h.clone(), grad.clone(), steps);
+        let (c, d) = sequence::recur_backward::<Flex>((z, g), h, grad, steps);
+        assert_close(a, c);
+        assert_close(b, d);
+    }
+    let ids = || numbers(&[0, 2, 4, 1, 2, 2]);
+    let (table, grad) = (random(&[5, 3], 4), random(&[2, 3], 5));
+    assert_close(
+        Flex::embed(table.clone(), ids(), 3),
+        sequence::embed::<Flex>(table, ids(), 3),
+    );
+    assert_close(
+        Flex::embed_backward([5, 3], ids(), 3, grad.clone()),
+        sequence::embed_backward::<Flex>([5, 3], ids(), 3, grad),
+    );
+}
+
+#[test]
+fn gradients_of_sequences_are_slopes() {
+    check_gradient([12, 4], |x| {
+        let update = burn::tensor::activation::sigmoid(x.clone());
+        recur(update, x, 6)
+    });
+    check_gradient([5, 3], |x| {
+        let ids = Tensor::<Train, 1, Int>::from_data([0, 2, 4, 1, 2, 2], &Default::default());
+        embed(x, ids, 2)
+    });
+}

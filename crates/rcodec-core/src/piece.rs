@@ -1,42 +1,15 @@
-//! Units of bytes in and out.
+//! Content collected before it is encoded or given out.
 
-use rcodec_core::{Budget, EncodeContext, Error, Media, MediaHeader, Rate, Reservation, Result};
+use crate::budget::{Budget, Reservation};
+use crate::error::{Error, Result};
 
-/// The longest unit a decoder gives, in bytes.
-pub(crate) const UNIT_BYTES: usize = 1 << 20;
-
-/// Fails unless the stream holds bytes.
-pub(crate) fn expect_bytes(header: &MediaHeader) -> Result<()> {
-    match header {
-        MediaHeader::Bytes => Ok(()),
-        _ => Err(Error::unsupported("the codec text takes bytes only")),
-    }
-}
-
-/// Fails for what the encoder does not do.
-pub(crate) fn expect_lossless(context: &EncodeContext<'_>) -> Result<()> {
-    if context.rate != Rate::Lossless {
-        return Err(Error::parameter(
-            "bytes can only be encoded without loss: no quality or target rate",
-        ));
-    }
-    if !context.dictionary.is_empty() {
-        return Err(Error::parameter("the codec text takes no dictionary"));
-    }
-    Ok(())
-}
-
-/// The bytes of a unit.
-pub(crate) fn bytes_of(unit: Media) -> Result<Vec<u8>> {
-    match unit {
-        Media::Bytes(bytes) => Ok(bytes),
-        _ => Err(Error::parameter("the unit is not bytes")),
-    }
-}
+/// The longest unit of bytes that a decoder gives, in bytes.
+pub const UNIT_BYTES: usize = 1 << 20;
 
 /// A buffer that grows by doubling up to a limit, charged to the budget before
 /// it grows.
-pub(crate) struct PieceBuffer {
+#[derive(Debug)]
+pub struct PieceBuffer {
     bytes: Vec<u8>,
     limit_bytes: usize,
     reservation: Option<Reservation>,
@@ -44,7 +17,7 @@ pub(crate) struct PieceBuffer {
 
 impl PieceBuffer {
     /// An empty buffer for up to `limit_bytes`.
-    pub(crate) fn new(limit_bytes: usize) -> Self {
+    pub fn new(limit_bytes: usize) -> Self {
         PieceBuffer {
             bytes: Vec::new(),
             limit_bytes,
@@ -53,18 +26,21 @@ impl PieceBuffer {
     }
 
     /// The bytes collected.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Whether nothing more fits.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.bytes.len() >= self.limit_bytes
     }
 
     /// Appends a byte; the caller keeps to the limit.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the budget has no room for a larger buffer.
     #[inline(always)]
-    pub(crate) fn push(&mut self, byte: u8, budget: &Budget) -> Result<()> {
+    pub fn push(&mut self, byte: u8, budget: &Budget) -> Result<()> {
         if self.bytes.len() == self.bytes.capacity() {
             self.make_room(1, budget)?;
         }
@@ -74,13 +50,21 @@ impl PieceBuffer {
 
     /// Moves as many bytes as fit from the front of `input` to the buffer.
     /// On an error nothing has moved.
-    pub(crate) fn take_from(&mut self, input: &mut &[u8], budget: &Budget) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn take_from(&mut self, input: &mut &[u8], budget: &Budget) -> Result<()> {
         let count = input.len().min(self.limit_bytes - self.bytes.len());
         self.make_room(count, budget)?;
         let (taken, rest) = input.split_at(count);
         self.bytes.extend_from_slice(taken);
         *input = rest;
         Ok(())
+    }
+
+    /// Empties the buffer and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
     }
 
     #[cold]
