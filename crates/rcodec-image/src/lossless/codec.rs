@@ -84,6 +84,7 @@ impl Codec for ImageLossless {
             return Err(Error::parameter("the stream is of another codec"));
         }
         let image = image_header(&header.media).map_err(|what| Error::malformed(0, what))?;
+        self.info().expect_no_models(header)?;
         context.budget.check_samples(image.total_samples())?;
         let params = Params::parse(&header.params)?;
         let shape = GroupShape::of(image)?;
