@@ -247,7 +247,11 @@ pub(crate) fn decode_group(
     let samples = u64::from(rows)
         .checked_mul(shape.row_samples() as u64)
         .ok_or(Error::Limit("memory"))?;
-    let _memory = budget.reserve(shape.decode_bytes(samples))?;
+    let mut memory = shape.decode_bytes(samples);
+    if mode > REFERENCES {
+        memory = memory.saturating_add(References::most_bytes(body.len(), rows));
+    }
+    let _memory = budget.reserve(memory)?;
     let mut progress = picture.group(samples);
     let decoded = match mode {
         MODE_STORED => decode_stored(payload, shape, rows as usize, samples)?,
