@@ -4,9 +4,9 @@
 pub mod hostile;
 
 use rcodec::{
-    AudioBlock, AudioHeader, Codec, ColorType, DecodeContext, Effort, EncodeContext, ImageHeader,
-    ImageStrip, Latency, Media, MediaHeader, Metadata, Rate, Result, SampleFormat, Samples,
-    StreamEncoder,
+    AudioBlock, AudioHeader, Codec, CodecId, ColorType, DecodeContext, Effort, EncodeContext,
+    ImageHeader, ImageStrip, Latency, Media, MediaHeader, Metadata, Rate, Result, SampleFormat,
+    Samples, StreamEncoder,
 };
 use rcodec_datasets::{
     Picture, Random, checkerboard, dithered, gradient, json_lines, landscape, music, noise,
@@ -22,6 +22,8 @@ pub struct Sample {
     pub header: MediaHeader,
     /// All of it, or none for an empty stream.
     pub unit: Option<Media>,
+    /// Rows of a frame of a picture that holds those of an animation.
+    pub frame_rows: Option<u32>,
 }
 
 impl Sample {
@@ -30,7 +32,58 @@ impl Sample {
             name,
             unit: Some(picture.unit()),
             header: MediaHeader::Image(picture.header),
+            frame_rows: None,
         }
+    }
+
+    /// Six frames of 64 x 40 pixels, below one another: a camera turns over
+    /// `scene`, and a square moves before it.
+    fn film(name: &'static str, scene: &Picture) -> Self {
+        let (width, rows, frames) = (64, 40, 6);
+        let Media::Image(ImageStrip {
+            samples: Samples::U8(pixels),
+            ..
+        }) = scene.unit()
+        else {
+            panic!("not a picture of bytes");
+        };
+        let channels = scene.header.color.channels();
+        let mut samples = Vec::new();
+        for t in 0..frames {
+            for y in 0..rows {
+                for x in 0..width {
+                    let in_square = (20 + 2 * t..28 + 2 * t).contains(&x) && (10..18).contains(&y);
+                    let at = (y * scene.header.width as usize + x + 3 * t) * channels;
+                    match in_square {
+                        true => samples.extend(std::iter::repeat_n(200, channels)),
+                        false => samples.extend(&pixels[at..at + channels]),
+                    }
+                }
+            }
+        }
+        let header = ImageHeader {
+            width: width as u32,
+            height: (frames * rows) as u32,
+            ..scene.header.clone()
+        };
+        Sample {
+            name,
+            unit: Some(Media::Image(ImageStrip {
+                rows: header.height,
+                samples: Samples::U8(samples),
+            })),
+            header: MediaHeader::Image(header),
+            frame_rows: Some(rows as u32),
+        }
+    }
+
+    /// What the codec is told of the sample.
+    fn options(&self, codec: &dyn Codec) -> Vec<(String, i64)> {
+        let rows = self
+            .frame_rows
+            .filter(|_| codec.info().id == CodecId::IMAGE_LOSSLESS);
+        let rows = rows.map(|rows| ("frame_rows".to_string(), i64::from(rows)));
+        rows.into_iter().collect()
     }
 
     /// A picture of random samples.
@@ -73,6 +126,7 @@ impl Sample {
                 samples,
             })),
             header: MediaHeader::Image(header),
+            frame_rows: None,
         }
     }
 
@@ -85,6 +139,7 @@ impl Sample {
                 format,
             }),
             unit: (!samples.is_empty()).then_some(Media::Audio(AudioBlock { samples })),
+            frame_rows: None,
         }
     }
 
@@ -93,6 +148,7 @@ impl Sample {
             name,
             header: MediaHeader::Bytes,
             unit: (!bytes.is_empty()).then_some(Media::Bytes(bytes)),
+            frame_rows: None,
         }
     }
 
@@ -103,9 +159,11 @@ impl Sample {
             true => Rate::Quality(40.0),
             false => Rate::Lossless,
         };
+        let options = self.options(codec);
         let context = EncodeContext {
             effort: Effort::new(effort)?,
             rate,
+            options: &options,
             ..EncodeContext::default()
         };
         let none = Metadata::default();
@@ -120,6 +178,14 @@ impl Sample {
 
     /// Encodes the sample.
     pub fn encode(&self, codec: &dyn Codec, context: EncodeContext<'_>) -> Result<Vec<u8>> {
+        let options = self.options(codec);
+        let context = match options.is_empty() {
+            true => context,
+            false => EncodeContext {
+                options: &options,
+                ..context
+            },
+        };
         rcodec::encode(codec, &self.header, self.unit.clone(), context)
     }
 }
@@ -138,6 +204,8 @@ pub fn pictures() -> Vec<Sample> {
         Sample::picture("one-pixel", noise(1, 1, 7)),
         Sample::picture("one-row", landscape(501, 1, 7)),
         Sample::picture("one-column", landscape(1, 501, 7)),
+        Sample::film("film", &landscape(90, 40, 7)),
+        Sample::film("screen-film", &screen(90, 60, 7)),
     ];
     for (name, color, bits) in [
         ("gray-1", ColorType::Gray, 1),

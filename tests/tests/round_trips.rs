@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use rayon::prelude::*;
 use rcodec::{
-    AudioBlock, AudioHeader, ColorType, Effort, EncodeContext, ImageHeader, ImageStrip, Media,
-    MediaHeader, SampleFormat, Samples,
+    AudioBlock, AudioHeader, CodecId, ColorType, DecodeContext, Effort, EncodeContext, Error,
+    ImageHeader, ImageStrip, Media, MediaHeader, ModelId, SampleFormat, Samples, StreamHeader,
 };
 use rcodec_tests::{all_samples, decode, lossless_codecs_for};
 
@@ -27,6 +27,33 @@ fn every_sample_through_every_codec() {
                 assert_eq!(header, sample.header, "{what}");
                 assert!(unit == sample.unit, "{what}: other samples");
             }
+        }
+    }
+}
+
+/// What a header says is needed or refused, never passed over.
+#[test]
+fn models_that_a_codec_does_not_use_are_refused() {
+    const FIRST: [&str; 3] = ["landscape", "music-stereo", "prose"];
+    let samples = all_samples();
+    for sample in samples.iter().filter(|sample| FIRST.contains(&sample.name)) {
+        for codec in lossless_codecs_for(sample) {
+            if codec.info().id == CodecId::TEXT {
+                continue;
+            }
+            let encoder = codec.encoder(&sample.header, context(5)).unwrap();
+            let mut header = StreamHeader {
+                version: 1,
+                codec: codec.info().id,
+                media: sample.header.clone(),
+                params: encoder.params(),
+                models: Vec::new(),
+            };
+            assert!(codec.decoder(&header, DecodeContext::default()).is_ok());
+            header.models.push(ModelId([7; 8]));
+            let error = codec.decoder(&header, DecodeContext::default()).err();
+            let name = codec.info().name;
+            assert!(matches!(error, Some(Error::Malformed { .. })), "{name}");
         }
     }
 }

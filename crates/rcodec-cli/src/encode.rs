@@ -14,7 +14,7 @@ use rcodec::{
     Limits, Media, MediaHeader, MediaKind, Metadata, MetadataKey, ModelId, NoProgress, Rate,
     Setting, StreamDecoder, StreamEncoder,
 };
-use rcodec_io::{LoudnessMeter, ReadOptions, SourceKind};
+use rcodec_io::{Animation, LoudnessMeter, ReadOptions, SourceKind};
 use rcodec_model::registry::Registry;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -306,7 +306,11 @@ impl<'a> Job<'a> {
                 progress,
             )?;
         }
-        let context = self.context(choice.codec, choice.rate, progress);
+        let frame_rows = frame_rows(choice.codec, &media, &metadata);
+        let mut context = self.context(choice.codec, choice.rate, progress);
+        if !frame_rows.is_empty() {
+            context.options = &frame_rows;
+        }
         let latency = if live {
             Latency::Live
         } else {
@@ -517,6 +521,20 @@ impl<'a> Job<'a> {
             Failure::from(error).about("the result does not decode to the source; nothing written")
         })
     }
+}
+
+/// What the codec of lossless pictures wants to know of an animation's frames:
+/// how high most of them are.
+fn frame_rows(codec: &dyn Codec, media: &MediaHeader, metadata: &Metadata) -> Vec<(String, i64)> {
+    let rows = match media {
+        MediaHeader::Image(image) if codec.info().id == CodecId::IMAGE_LOSSLESS => {
+            Animation::of(metadata).map(|animation| animation.canvas_height(image.height))
+        }
+        _ => None,
+    };
+    let rows = rows.filter(|&rows| rows > 0);
+    let rows = rows.map(|rows| ("frame_rows".to_string(), i64::from(rows)));
+    rows.into_iter().collect()
 }
 
 /// Shows a unit of sound to the meter, if there is one.

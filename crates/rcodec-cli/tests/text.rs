@@ -22,6 +22,31 @@ fn a_kilobyte_note_pays_at_most_ten_bytes_of_framing() {
 }
 
 #[test]
+fn text_is_told_by_trial_and_not_by_its_name() {
+    let text = &prose()[..1500];
+    let wide: Vec<u8> = text.iter().flat_map(|&byte| [byte, 0]).collect();
+    let mut random = rcodec_datasets::Random::new(7);
+    let noise: Vec<u8> = (0..1500).map(|_| random.next_u32() as u8).collect();
+    let contents = [
+        ("photo.png", text, "text"),
+        ("song.flac", &wide, "text"),
+        ("notes.txt", &noise, "store"),
+    ];
+    for (name, content, codec) in contents {
+        let (folder, path) = folder_with(name, content);
+        rcodec().arg("encode").arg(&path).assert().success();
+        let file = folder.path().join(format!("{name}.rcd"));
+        let info = rcodec().arg("info").arg(&file).output().unwrap();
+        let info = String::from_utf8(info.stdout).unwrap();
+        let line = info.lines().find(|line| line.contains("codec"));
+        let told = line.unwrap().split_whitespace().last();
+        assert_eq!(told, Some(codec), "{name}");
+        let encoded = fs::metadata(&file).unwrap().len();
+        assert!(encoded <= content.len() as u64 + 16, "{name}: {encoded}");
+    }
+}
+
+#[test]
 fn a_live_log_is_written_before_it_ends() {
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rcodec"))
         .args(["encode", "--quiet", "--flush-interval", "1", "-"])

@@ -98,6 +98,20 @@ impl Info {
         }
     }
 
+    /// Fails if a file names learned models, for codecs that use none.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn expect_no_models(&self, header: &StreamHeader) -> Result<()> {
+        if header.models.is_empty() {
+            return Ok(());
+        }
+        Err(Error::malformed(
+            0,
+            "a codec that uses no models names some",
+        ))
+    }
+
     /// Fails if there is a dictionary, for codecs that take none.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 //! prints sizes and speeds (megapixels per second of processor time):
 //!
 //! ```text
-//! cargo run --release -p rcodec-image --example measure_image -- [-e EFFORT] [-n] FILE...
+//! cargo run --release -p rcodec-image --example measure_image -- [-e EFFORT] [-n] [-a ROWS] FILE...
 //! ```
 //!
-//! `-n` leaves the decoding out.
+//! `-n` leaves the decoding out; `-a` says that pictures consist of the frames
+//! of an animation, so many rows each, below one another.
 
 use rcodec_core::{
     Block, BlockSink, BlockSource, Budget, Codec, ColorType, DecodeContext, Effort, EncodeContext,
@@ -127,11 +128,13 @@ fn measure(
     effort: Effort,
     start: Instant,
     decode: bool,
+    options: &[(String, i64)],
 ) -> Result<Total> {
     let media = MediaHeader::Image(header.clone());
     let begin_s = processor_seconds(start);
     let context = EncodeContext {
         effort,
+        options,
         ..EncodeContext::default()
     };
     let mut encoder = ImageLossless.encoder(&media, context)?;
@@ -193,6 +196,7 @@ fn main() {
     let mut total = Total::default();
     let start = Instant::now();
     let mut decode = true;
+    let mut options = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "-e" {
@@ -204,9 +208,14 @@ fn main() {
             decode = false;
             continue;
         }
+        if argument == "-a" {
+            let rows = arguments.next().and_then(|n| n.parse().ok());
+            options = vec![("frame_rows".to_string(), rows.expect("rows"))];
+            continue;
+        }
         let bytes = std::fs::read(&argument).expect("a file");
         let (header, samples) = read_pnm(&bytes).expect("a PGM or PPM file");
-        let one = measure(&header, &samples, effort, start, decode).expect("to code");
+        let one = measure(&header, &samples, effort, start, decode, &options).expect("to code");
         let name = argument.rsplit('/').next().unwrap_or(&argument);
         one.print(name);
         total.add(&one);

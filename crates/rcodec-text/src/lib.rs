@@ -15,6 +15,8 @@
 //! Every block decodes alone. What is encoded depends on the bytes, the effort
 //! and the options; never on the number of threads or on how the input is cut.
 
+#[cfg(feature = "ablation")]
+mod ablation;
 #[cfg(test)]
 mod advised_tests;
 mod block;

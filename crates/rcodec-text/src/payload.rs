@@ -50,10 +50,12 @@ impl ClassId {
         }
     }
 
-    /// The largest table that this class takes unless told otherwise.
-    fn most_table_bits(self) -> u32 {
+    /// The largest table that this class takes for so much content unless told
+    /// otherwise: a long content needs memory for itself.
+    fn most_table_bits(self, content_bytes: usize) -> u32 {
         match self {
             ClassId::Standard => 18,
+            ClassId::Full | ClassId::Advised | ClassId::Fluent if content_bytes <= 1 << 21 => 22,
             ClassId::Full | ClassId::Advised | ClassId::Fluent => 21,
         }
     }
@@ -71,7 +73,7 @@ impl ClassId {
     /// say another: four lines for each byte, within limits.
     pub(crate) fn table_bits(self, content_bytes: usize) -> u32 {
         let bits = content_bytes.max(1).next_power_of_two().ilog2() + 2;
-        bits.clamp(*TABLE_BITS.start(), self.most_table_bits())
+        bits.clamp(*TABLE_BITS.start(), self.most_table_bits(content_bytes))
     }
 }
 

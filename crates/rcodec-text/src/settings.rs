@@ -132,8 +132,13 @@ impl Settings {
     }
 
     /// Keeps what a model takes within so much memory, about: half for the
-    /// table, a quarter for the content, the rest for everything else.
+    /// table, a quarter for the content, the rest for everything else. Of the
+    /// full class everything else is too much for a little memory.
     fn keep_to(&mut self, memory_mib: u32) {
+        if memory_mib < MIN_FULL_MIB && self.class == ClassId::Full {
+            self.class = ClassId::Standard;
+            self.asks_own_lm = false;
+        }
         self.most_table_bits = (u64::from(memory_mib) << 19).ilog2() - LINE_BYTES.ilog2();
         self.piece_bytes = self.piece_bytes.min((memory_mib as usize) << 18);
         if memory_mib < MIN_PRIMED_MIB && self.priors == Priors::Shipped {
@@ -145,6 +150,10 @@ impl Settings {
 
 /// Bytes of a block with a language model, which takes many seconds for each.
 const ADVISED_PIECE_BYTES: usize = 1 << 20;
+
+/// With less memory than this, in MiB, the standard class takes the place of the
+/// full one.
+const MIN_FULL_MIB: u32 = 192;
 
 /// With less memory than this, in MiB, no shipped prior is used.
 const MIN_PRIMED_MIB: u32 = 48;
@@ -174,6 +183,13 @@ mod tests {
             (12, 17)
         );
         assert_eq!((small.piece_bytes, small.priors), (4 << 20, Priors::None));
+        let class = |memory_mib| {
+            let options = [("memory_mib".to_owned(), memory_mib)];
+            let settings = Settings::new(Effort::new(9).unwrap(), &options, None).unwrap();
+            settings.class
+        };
+        assert_eq!(class(191), ClassId::Standard);
+        assert_eq!(class(192), ClassId::Full);
         for (name, value) in [
             ("table_bits", 7),
             ("table_bits", 1 << 33),

@@ -265,6 +265,53 @@ fn memory_is_bounded_whatever_the_length() {
 }
 
 #[test]
+fn memory_asked_for_is_kept_at_every_effort() {
+    // Without the option, the default class alone takes more than this.
+    let limits = Limits {
+        max_alloc_bytes: 20 << 20,
+        ..Limits::default()
+    };
+    let content = text(300_000);
+    let chosen = options(&[("memory_mib", 16)]);
+    for effort in [1, 9] {
+        let bounded = EncodeContext {
+            budget: Budget::new(limits.clone()),
+            ..context(effort, &chosen)
+        };
+        let encoded = pool(1)
+            .install(|| encode(&Text, &content, bounded))
+            .unwrap();
+        let decoded = pool(1)
+            .install(|| decode(&Text, &encoded, limited(limits.clone())))
+            .unwrap();
+        assert!(decoded == content);
+    }
+    let unbounded = EncodeContext {
+        budget: Budget::new(limits),
+        ..context(1, &[])
+    };
+    let error = pool(1).install(|| encode(&Text, &content, unbounded).err());
+    assert!(matches!(error, Some(Error::Limit(_))), "{error:?}");
+}
+
+#[test]
+fn every_block_is_decoded_by_itself() {
+    let chosen = options(&[("block_kib", 4), ("prior", 0)]);
+    let content = [text(9_000), noise(3_000, 8), text(9_000)].concat();
+    for effort in [5, 9] {
+        let encoded = encode(&Text, &content, context(effort, &chosen)).unwrap();
+        assert_eq!(encoded.blocks.len(), content.len().div_ceil(4096));
+        for (block, piece) in encoded.blocks.iter().zip(content.chunks(4096)) {
+            let alone = Encoded {
+                params: encoded.params.clone(),
+                blocks: vec![block.clone()],
+            };
+            assert!(decode(&Text, &alone, DecodeContext::default()).unwrap() == piece);
+        }
+    }
+}
+
+#[test]
 fn what_the_codec_does_not_do_is_refused() {
     let lossy = EncodeContext {
         rate: Rate::Quality(50.0),

@@ -82,6 +82,7 @@ impl Codec for Zstd {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         self.info().expect_media(&header.media)?;
+        self.info().expect_no_models(header)?;
         Ok(Box::new(decoder::ZstdDecoder::new(
             &header.params,
             context,

@@ -51,6 +51,7 @@ impl Codec for Store {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         self.info().expect_media(&header.media)?;
+        self.info().expect_no_models(header)?;
         if !header.params.is_empty() {
             return Err(Error::malformed(0, "the codec store has no parameters"));
         }

@@ -48,9 +48,12 @@ struct Class {
     points: usize,
     step: i32,
     middle: i32,
+    /// The limit of their bits.
+    map_limit: u32,
     hashed_rows: usize,
-    /// Which maps there are, and how often each of them counts in the mean, out
-    /// of 8; that of the answer of the second layer itself is 2.
+    /// How often the answer of the second layer itself counts in the mean, out of
+    /// 8; which maps there are, and how often each of them does.
+    own_share: u32,
     maps: &'static [(MapKind, u32)],
     /// Whether the mean is averaged with what the last mixer says.
     last_mixer: bool,
@@ -58,8 +61,9 @@ struct Class {
     least_error: u32,
     /// The maps that a prior brings, in its order.
     prior_maps: &'static [MapKind],
-    /// Without a size of its own, the table has at most two to this many lines.
-    most_lines_log2: u32,
+    /// Without a size of its own, the table has at most two to this many lines; the
+    /// second if there are more than 2^21 bytes.
+    most_lines_log2: [u32; 2],
     /// The tensor of what a prior's model of the class had learned.
     weights: &'static str,
 }
@@ -116,12 +120,14 @@ const CLASS_1: Class = Class {
     points: 16,
     step: 376,
     middle: 2820,
+    map_limit: 255,
     hashed_rows: 1 << 13,
+    own_share: 2,
     maps: &[(MapKind::Order1, 3), (MapKind::Order3, 3)],
     last_mixer: false,
     least_error: 64,
     prior_maps: &[MapKind::Order1],
-    most_lines_log2: 18,
+    most_lines_log2: [18, 18],
     weights: "weights.1",
 };
 
@@ -167,10 +173,10 @@ const CLASS_2: Class = Class {
     weight: 5242,
     rate: Rate {
         first: 1100,
-        last: 80,
+        last: 60,
         shift: 12,
     },
-    second_mixers: 4,
+    second_mixers: 5,
     second_weight: 4681,
     second_rate: Rate {
         first: 600,
@@ -179,23 +185,25 @@ const CLASS_2: Class = Class {
     },
     prior_rates: [400, 200],
     shortest: &[5, 8, 16],
-    most_positions_log2: 22,
+    most_positions_log2: 21,
     points: 32,
     step: 182,
     middle: 2821,
+    map_limit: 1023,
     hashed_rows: 1 << 16,
+    own_share: 1,
     maps: &[
         (MapKind::Match, 1),
         (MapKind::Order1, 1),
         (MapKind::Order2, 1),
         (MapKind::Order3, 2),
         (MapKind::Word, 1),
-        (MapKind::Foretold, 0),
+        (MapKind::Foretold, 1),
     ],
     last_mixer: true,
     least_error: 0,
     prior_maps: &[MapKind::Order1, MapKind::Match],
-    most_lines_log2: 21,
+    most_lines_log2: [22, 21],
     weights: "weights.2",
 };
 
@@ -224,7 +232,8 @@ pub fn block(payload: &[u8], named: &[Id], models: &Models) -> Result<Vec<u8>> {
         _ => return malformed("text: an unknown class"),
     };
     let length = bytes.varint_within(1, MOST)?;
-    let usual = (length.next_power_of_two().ilog2() + 2).clamp(8, class.most_lines_log2);
+    let most = class.most_lines_log2[usize::from(length > 1 << 21)];
+    let usual = (length.next_power_of_two().ilog2() + 2).clamp(8, most);
     let mut lines_log2 = usual;
     if sized {
         lines_log2 = u32::from(bytes.u8()?);
@@ -264,8 +273,8 @@ mod tests {
         0x3c,
     ];
     const CLASS_2_PAYLOAD: [u8; 30] = [
-        0x02, 0x47, 0x86, 0x74, 0x9d, 0x86, 0xb9, 0x80, 0x9c, 0xb1, 0x00, 0x58, 0xa2, 0xb1, 0x1b,
-        0x71, 0xed, 0x2e, 0x1d, 0x02, 0x32, 0xd1, 0xdc, 0x3a, 0x27, 0xfc, 0x3b, 0x2c, 0xfd, 0xe5,
+        0x02, 0x47, 0x86, 0x2e, 0x4c, 0x74, 0xe4, 0x90, 0x64, 0x58, 0x2e, 0x8d, 0xfe, 0xe4, 0xfe,
+        0xc4, 0xe8, 0xa4, 0x4f, 0x9a, 0x04, 0xc5, 0x89, 0xd8, 0x7b, 0xc8, 0xb9, 0xe1, 0x51, 0x74,
     ];
 
     fn decoded(payload: &[u8]) -> Result<Vec<u8>> {

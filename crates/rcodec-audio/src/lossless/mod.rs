@@ -121,6 +121,7 @@ impl Codec for AudioLossless {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         let audio = audio_header(&header.media)?;
+        INFO.expect_no_models(header)?;
         let block_frames = block_frames(header)?;
         let layout = Layout {
             channels: usize::from(audio.channels),

@@ -102,6 +102,7 @@ impl Codec for AudioLossy {
         context: DecodeContext<'a>,
     ) -> Result<Box<dyn Decoder + 'a>> {
         let audio = audio_header(&header.media)?;
+        INFO.expect_no_models(header)?;
         let params = Params::parse(&header.params)?;
         let channels = usize::from(audio.channels);
         let reservation = context

@@ -85,6 +85,7 @@ impl Models {
         PRIOR.get_or_init(|| {
             let mut models = Models::untrained();
             let bytes = include_bytes!("prior.bin");
+            // While the models change, one is learned from untrained ones.
             if bytes.len() == models.prior_bytes() {
                 models.read(bytes);
             }
@@ -558,4 +559,17 @@ struct BandContext {
     half_step: i32,
     excess: usize,
     class: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another length would go unnoticed, and be another format.
+    #[test]
+    fn the_prior_is_that_of_these_models() {
+        let prior = include_bytes!("prior.bin");
+        assert_eq!(prior.len(), Models::untrained().prior_bytes());
+        assert_eq!(Models::prior().to_prior(), prior);
+    }
 }

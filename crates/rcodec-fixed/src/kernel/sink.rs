@@ -29,11 +29,7 @@ impl<I: Isa> Clip<I> {
 
     #[inline(always)]
     pub(crate) fn apply(&self, isa: I, x: I::I16) -> I::I16 {
-        // A branch that always goes one way costs less than the shift.
-        let leaky = match self.leak_shift {
-            0 => x,
-            shift => isa.max16(x, isa.sra16(x, shift)),
-        };
+        let leaky = isa.max16(x, isa.sra16(x, self.leak_shift));
         isa.min16(isa.max16(leaky, self.lo), self.hi)
     }
 }

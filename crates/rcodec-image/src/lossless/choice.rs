@@ -25,11 +25,7 @@ const AGAIN_PERCENT: usize = 40;
 /// # Errors
 /// None that the modes themselves would not have.
 pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Result<Vec<u8>> {
-    let other = match effort.get() {
-        0..=3 => MODE_FAST,
-        4..=6 => MODE_PHOTO,
-        _ => MODE_PHOTO_LARGE,
-    };
+    let other = other_mode(effort);
     let repeated = repeated_percent(planes);
     let (photo_below, graphics_above) = match effort.get() {
         0..=3 => (60, 60),
@@ -68,7 +64,7 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
         other
     };
     for (size, mode) in sizes.iter_mut().zip([MODE_GRAPHICS, stand_in]) {
-        if let Some(payload) = encode_coded(&sample, shape, mode, &mut progress.group(0))? {
+        if let Some(payload) = encode_coded(&sample, shape, mode, None, &mut progress.group(0))? {
             *size = payload.len();
         }
     }
@@ -85,6 +81,15 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     } else {
         other
     }])
+}
+
+/// The mode for what is not drawn.
+pub(crate) fn other_mode(effort: Effort) -> u8 {
+    match effort.get() {
+        0..=3 => MODE_FAST,
+        4..=6 => MODE_PHOTO,
+        _ => MODE_PHOTO_LARGE,
+    }
 }
 
 /// Graphics alone, unless its symbols may be too narrow for the picture.

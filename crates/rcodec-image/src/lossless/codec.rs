@@ -11,10 +11,12 @@ use rcodec_core::{
 
 /// Lossless pictures of every [`ImageHeader`]; see the crate's page.
 ///
-/// Option of the encoder: `group_rows`, the rows of a group (each decodes by
+/// Options of the encoder: `group_rows`, the rows of a group (each decodes by
 /// itself; at most, and by default, 1.25 megapixels, or 0.26 at efforts 1–3).
 /// Groups of fewer rows take more bytes in all, but less is lost when one is
-/// damaged.
+/// damaged. `frame_rows`: the picture holds the frames of an animation below
+/// one another, most of them of so many rows; groups hold several frames then,
+/// and frames refer to those before them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ImageLossless;
 
@@ -40,6 +42,16 @@ fn image_header(media: &MediaHeader) -> Result<&ImageHeader, &'static str> {
     Ok(header)
 }
 
+/// The option `frame_rows`.
+fn frame_rows(options: &[(String, i64)]) -> Result<Option<u32>> {
+    let Some((_, value)) = options.iter().find(|(name, _)| name == "frame_rows") else {
+        return Ok(None);
+    };
+    let rows = u32::try_from(*value).ok().filter(|&rows| rows > 0);
+    let rows = rows.ok_or_else(|| Error::parameter("a frame has at least one row"))?;
+    Ok(Some(rows))
+}
+
 impl Codec for ImageLossless {
     fn info(&self) -> &'static Info {
         &INFO
@@ -55,8 +67,12 @@ impl Codec for ImageLossless {
         self.info().expect_no_dictionary(context.dictionary)?;
         context.budget.check_samples(header.total_samples())?;
         let shape = GroupShape::of(header)?;
-        let params = Params::choose(header, context.effort).with_options(context.options)?;
-        Ok(Box::new(GroupEncoder::new(shape, header, params, context)))
+        let frame_rows = frame_rows(context.options)?;
+        let params = Params::choose(header, context.effort, frame_rows);
+        let params = params.with_options(context.options)?;
+        Ok(Box::new(GroupEncoder::new(
+            shape, header, params, frame_rows, context,
+        )))
     }
 
     fn decoder<'a>(
@@ -68,6 +84,7 @@ impl Codec for ImageLossless {
             return Err(Error::parameter("the stream is of another codec"));
         }
         let image = image_header(&header.media).map_err(|what| Error::malformed(0, what))?;
+        self.info().expect_no_models(header)?;
         context.budget.check_samples(image.total_samples())?;
         let params = Params::parse(&header.params)?;
         let shape = GroupShape::of(image)?;

@@ -22,6 +22,8 @@ pub(crate) struct GroupEncoder<'a> {
     params: Params,
     context: EncodeContext<'a>,
     height: u32,
+    /// Rows of a frame, if the picture consists of an animation's frames.
+    frame_rows: Option<u32>,
     progress: PictureProgress<'a>,
     /// Samples of the group that is not complete yet.
     partial: Samples,
@@ -34,6 +36,7 @@ impl<'a> GroupEncoder<'a> {
         shape: GroupShape,
         header: &ImageHeader,
         params: Params,
+        frame_rows: Option<u32>,
         context: EncodeContext<'a>,
     ) -> Self {
         GroupEncoder {
@@ -42,6 +45,7 @@ impl<'a> GroupEncoder<'a> {
             progress: PictureProgress::new(context.progress, header.total_samples()),
             context,
             height: header.height,
+            frame_rows,
             partial: Samples::empty_for(header.bits),
             rows_taken: 0,
             waiting: Vec::new(),
@@ -87,6 +91,7 @@ impl<'a> GroupEncoder<'a> {
     fn flush(&mut self, sink: &mut dyn BlockSink) -> Result<()> {
         let shape = self.shape;
         let effort = self.context.effort;
+        let frame_rows = self.frame_rows;
         let waiting = std::mem::take(&mut self.waiting);
         let progress = &self.progress;
         let payloads: Vec<Result<Vec<u8>>> = waiting
@@ -99,7 +104,8 @@ impl<'a> GroupEncoder<'a> {
                     shape.channels,
                 );
                 let progress = progress.group(group.samples.len() as u64);
-                encode_group(&planes, shape, effort, progress)
+                drop(group.samples); // the planes are what is needed
+                encode_group(&planes, shape, effort, frame_rows, progress)
             })
             .collect();
         for payload in payloads {

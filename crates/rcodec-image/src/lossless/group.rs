@@ -9,10 +9,12 @@
 //! | 2 | graphics | the channels' value maps, the alphabet, then the symbols |
 //! | 3 | fast | the channels' value maps, then residuals |
 //! | 4 | photo, large models | as photo |
+//! | 5-8 | 1-4, with references | what rows refer to, then as there |
 
 use crate::lossless::bitbuf::{BitReader, BitWriter};
 use crate::lossless::photo::Level;
 use crate::lossless::plane::Planes;
+use crate::lossless::references::{self, References};
 use crate::lossless::values::ValueMap;
 use crate::lossless::{choice, fast, graphics, photo};
 use crate::progress::{GroupProgress, PictureProgress};
@@ -24,6 +26,9 @@ pub(crate) const MODE_PHOTO: u8 = 1;
 pub(crate) const MODE_GRAPHICS: u8 = 2;
 pub(crate) const MODE_FAST: u8 = 3;
 pub(crate) const MODE_PHOTO_LARGE: u8 = 4;
+
+/// Added to the modes 1-4 where rows refer to others.
+const REFERENCES: u8 = 4;
 
 /// Pixels of a picture that every mode may be tried on.
 const SMALL_PIXELS: usize = 100_000;
@@ -86,15 +91,16 @@ impl GroupShape {
 
     /// About what decoding a group of `samples` takes.
     fn decode_bytes(&self, samples: u64) -> u64 {
-        // Interleaved, planes, the photo modes' fields and rows on their way;
-        // and tables.
+        // Interleaved, planes, symbols of the graphics mode; rows on their way
+        // of the photo modes; and tables.
         let columns = (self.row_samples() as u64).saturating_mul(photo::COLUMN_BYTES);
-        let samples = samples.saturating_mul(16).saturating_add(columns);
+        let samples = samples.saturating_mul(8).saturating_add(columns);
         samples.saturating_add(TABLE_BYTES)
     }
 }
 
 /// The payload of a group: the smallest that the modes tried at `effort` give.
+/// In an animation, frames of `frame_rows` rows stand below one another.
 ///
 /// # Errors
 /// Those of `progress`.
@@ -102,49 +108,66 @@ pub(crate) fn encode_group(
     planes: &Planes,
     shape: GroupShape,
     effort: Effort,
+    frame_rows: Option<u32>,
     mut progress: GroupProgress<'_>,
 ) -> Result<Vec<u8>> {
-    let mut best = Vec::new();
+    let mut best = Best(Vec::new());
+    let mut coded = |mode, references: Option<&References>| {
+        encode_coded(planes, shape, mode, references, &mut progress)
+    };
     let modes = choice::modes(planes, shape, effort)?;
     for &mode in &modes {
-        let Some(payload) = encode_coded(planes, shape, mode, &mut progress)? else {
-            continue;
-        };
-        if best.is_empty() || payload.len() < best.len() {
-            best = payload;
-        }
+        best.take(coded(mode, None)?);
     }
     // What comes out this small has a structure that the fast mode may miss.
+    let small = planes.pixels() <= SMALL_PIXELS;
+    let nearly_nothing = 16 * best.len() < planes.pixels();
     if modes == [MODE_FAST]
         && 4 * best.len() < planes.pixels()
-        && (planes.pixels() <= SMALL_PIXELS
-            || 16 * best.len() < planes.pixels()
-            || !choice::is_photographic(planes))
+        && (small || nearly_nothing || !choice::is_photographic(planes))
     {
         for mode in [MODE_GRAPHICS, MODE_PHOTO] {
-            let payload = encode_coded(planes, shape, mode, &mut progress)?;
-            if let Some(payload) = payload
-                && 8 * payload.len() < 7 * best.len()
-            {
-                best = payload;
-            }
+            let payload = coded(mode, None)?;
+            best.take(payload.filter(|payload| 8 * payload.len() < 7 * best.len()));
         }
     }
     // On small smooth drawings that nearly vanish, everything is worth a try.
-    if planes.pixels() <= SMALL_PIXELS
+    if small
         && 16 * best.len() < planes.pixels()
         && !modes.contains(&MODE_PHOTO_LARGE)
         && choice::repeated_percent(planes) < SMOOTH_PERCENT
-        && let Some(payload) = encode_coded(planes, shape, MODE_PHOTO_LARGE, &mut progress)?
-        && payload.len() < best.len()
     {
-        best = payload;
+        best.take(coded(MODE_PHOTO_LARGE, None)?);
     }
-    if best.is_empty() || best.len() > stored_bytes(planes) {
-        best = encode_stored(planes);
+    let references = frame_rows.and_then(|rows| references::find(planes, rows as usize));
+    if let Some(references) = references {
+        for mode in [choice::other_mode(effort), MODE_GRAPHICS] {
+            best.take(coded(mode, Some(&references))?);
+        }
+    }
+    if best.0.is_empty() || best.len() > stored_bytes(planes) {
+        best = Best(encode_stored(planes));
     }
     progress.finish()?;
-    Ok(best)
+    Ok(best.0)
+}
+
+/// The smallest payload so far; empty if there is none.
+struct Best(Vec<u8>);
+
+impl Best {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes another payload if it is smaller.
+    fn take(&mut self, payload: Option<Vec<u8>>) {
+        if let Some(payload) = payload
+            && (self.0.is_empty() || payload.len() < self.len())
+        {
+            self.0 = payload;
+        }
+    }
 }
 
 /// Bytes of a stored group.
@@ -162,11 +185,12 @@ fn encode_stored(planes: &Planes) -> Vec<u8> {
     bits.finish()
 }
 
-/// A payload in one of the coded modes; `None` if it does not apply.
+/// A payload in one of the modes 1-4; `None` if it does not apply.
 pub(crate) fn encode_coded(
     planes: &Planes,
     shape: GroupShape,
     mode: u8,
+    references: Option<&References>,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Option<Vec<u8>>> {
     let mut coder = RangeBitEncoder::new();
@@ -177,9 +201,14 @@ pub(crate) fn encode_coded(
         map.to_ranks(plane);
         maps.push(map);
     }
+    if let Some(references) = references
+        && mode != MODE_GRAPHICS
+    {
+        references.to_differences(&mut mapped, &maps);
+    }
     let body = match mode {
         MODE_GRAPHICS => {
-            if graphics::code(&mut coder, &mut mapped, &maps, progress)?.is_none() {
+            if graphics::code(&mut coder, &mut mapped, &maps, references, progress)?.is_none() {
                 return Ok(None);
             }
             coder.finish()
@@ -188,6 +217,10 @@ pub(crate) fn encode_coded(
         _ => photo::encode(coder, &mut mapped, &maps, level_of(mode), progress)?,
     };
     let mut payload = vec![mode];
+    if let Some(references) = references {
+        payload[0] += REFERENCES;
+        references.write(&mut payload);
+    }
     payload.extend(body);
     Ok(Some(payload))
 }
@@ -218,7 +251,7 @@ pub(crate) fn decode_group(
     let mut progress = picture.group(samples);
     let decoded = match mode {
         MODE_STORED => decode_stored(payload, shape, rows as usize, samples)?,
-        MODE_PHOTO | MODE_GRAPHICS | MODE_FAST | MODE_PHOTO_LARGE => {
+        1..=8 => {
             let planes = decode_coded(body, shape, rows as usize, mode, &mut progress);
             planes.map_err(|e| e.offset_by(1))?.to_interleaved()
         }
@@ -255,26 +288,96 @@ fn decode_coded(
     mode: u8,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Planes> {
+    let mut start = 0;
+    let (mode, references) = if mode > REFERENCES {
+        let references = References::read(body, &mut start, shape.width, rows)?;
+        (mode - REFERENCES, Some(references))
+    } else {
+        (mode, None)
+    };
+    let body = &body[start..];
     let read_maps = |coder: &mut RangeBitDecoder<'_>| {
         let maps = (0..shape.channels).map(|_| ValueMap::empty().code(coder, shape.bits));
         maps.collect::<Result<Vec<ValueMap>>>()
     };
     let mut planes = Planes::zeroed(shape.width, rows, shape.bits, shape.channels);
-    let maps = match mode {
+    let decoded = match mode {
         MODE_GRAPHICS => {
-            let mut coder = RangeBitDecoder::new(body);
-            let maps = read_maps(&mut coder)?;
-            if graphics::code(&mut coder, &mut planes, &maps, progress)?.is_none() {
-                return Err(Error::malformed(0, "pixels too wide for this mode"));
-            }
-            coder.finish()?;
-            maps
+            decode_graphics(body, &mut planes, references.as_ref(), progress, read_maps)
         }
-        MODE_FAST => fast::decode(body, &mut planes, progress, read_maps)?,
-        _ => photo::decode(body, &mut planes, level_of(mode), progress, read_maps)?,
+        MODE_FAST => fast::decode(body, &mut planes, progress, read_maps),
+        _ => photo::decode(body, &mut planes, level_of(mode), progress, read_maps),
     };
+    let maps = decoded.map_err(|e| e.offset_by(start as u64))?;
+    if let Some(references) = references
+        && mode != MODE_GRAPHICS
+    {
+        references.to_ranks(&mut planes, &maps);
+    }
     for (plane, map) in planes.channels.iter_mut().zip(&maps) {
         map.to_values(plane);
     }
     Ok(planes)
+}
+
+fn decode_graphics(
+    body: &[u8],
+    planes: &mut Planes,
+    references: Option<&References>,
+    progress: &mut GroupProgress<'_>,
+    read_maps: impl FnOnce(&mut RangeBitDecoder<'_>) -> Result<Vec<ValueMap>>,
+) -> Result<Vec<ValueMap>> {
+    let mut coder = RangeBitDecoder::new(body);
+    let maps = read_maps(&mut coder)?;
+    if graphics::code(&mut coder, planes, &maps, references, progress)?.is_none() {
+        return Err(Error::malformed(0, "pixels too wide for this mode"));
+    }
+    coder.finish()?;
+    Ok(maps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcodec_core::{Limits, NoProgress};
+
+    /// Two frames of six rows: the second is the first, moved, but for a line.
+    fn frames() -> Planes {
+        let mut planes = Planes::zeroed(20, 12, 8, 1);
+        for (at, slot) in planes.channels[0].iter_mut().enumerate() {
+            let (x, y) = (at % 20, at / 20);
+            let moved = 13 * (x + 2 * (y / 6)) + 29 * (y % 6);
+            let noise = moved * 40_503 % 65_536 / 256;
+            *slot = if x == y { 255 } else { noise as u16 };
+        }
+        planes
+    }
+
+    #[test]
+    fn every_mode_refers() {
+        let planes = frames();
+        let shape = GroupShape {
+            width: 20,
+            bits: 8,
+            channels: 1,
+        };
+        // Six rows of nothing; six that refer six rows up, two to the right.
+        let references = References::read(&[6, 0, 6, 6, 4], &mut 0, 20, 12).unwrap();
+        let picture = PictureProgress::new(&NoProgress, 0);
+        let budget = Budget::new(Limits::default());
+        for mode in [MODE_PHOTO, MODE_GRAPHICS, MODE_FAST, MODE_PHOTO_LARGE] {
+            let mut progress = picture.group(0);
+            let alone = encode_coded(&planes, shape, mode, None, &mut progress);
+            let payload = encode_coded(&planes, shape, mode, Some(&references), &mut progress);
+            let (alone, payload) = (alone.unwrap().unwrap(), payload.unwrap().unwrap());
+            let hex: Vec<String> = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+            println!("{mode}: {} bytes alone\n{}", alone.len(), hex.join(" "));
+            assert_eq!(payload[..6], [mode + 4, 6, 0, 6, 6, 4]);
+            assert!(payload.len() < alone.len(), "mode {mode}");
+            let found = decode_group(&payload, shape, 12, &budget, &picture).unwrap();
+            assert_eq!(found, planes.to_interleaved(), "mode {mode}");
+        }
+        let found = decode_group(&[9, 0], shape, 12, &budget, &picture);
+        assert!(matches!(found, Err(Error::Malformed { at: 0, .. })));
+    }
 }

@@ -16,7 +16,9 @@
 //! solver of the photo mode, which is IEEE double precision in a fixed order
 //! of `+ - * /` and `sqrt`: every machine decodes the same bits.
 
+mod ablation;
 mod bitbuf;
+mod bytes;
 mod choice;
 mod codec;
 mod color;
@@ -29,6 +31,7 @@ mod logistic;
 mod params;
 mod photo;
 pub(crate) mod plane;
+mod references;
 mod values;
 
 pub use codec::ImageLossless;

@@ -1,5 +1,6 @@
 //! The stream's parameters: how a picture is cut into groups of whole rows.
 
+use crate::lossless::bytes::{put_varint, take_varint};
 use rcodec_core::{Effort, Error, ImageHeader, Result};
 
 /// Version of the group format that this build writes and reads.
@@ -13,6 +14,10 @@ const GROUP_PIXELS: u64 = 1_250_000;
 /// adaptive models, and channels are not coded side by side there.
 const FAST_GROUP_PIXELS: u64 = 262_144;
 
+/// How many times as large groups of animations may be, where frames look back
+/// at those before them.
+const ANIMATION_GROUP: u64 = 4;
+
 /// The parameters in the stream's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Params {
@@ -21,14 +26,27 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Cuts a picture into groups of nearly equal height.
-    pub(crate) fn choose(header: &ImageHeader, effort: Effort) -> Self {
+    /// Cuts a picture into groups of nearly equal height; one that consists of
+    /// frames of `frame_rows` rows below one another into several frames each,
+    /// as many as are worth their memory.
+    pub(crate) fn choose(header: &ImageHeader, effort: Effort, frame_rows: Option<u32>) -> Self {
         let pixels = u64::from(header.width) * u64::from(header.height);
         let most = if effort.get() <= 3 {
             FAST_GROUP_PIXELS
         } else {
             GROUP_PIXELS
         };
+        if let Some(frame_rows) = frame_rows {
+            let frame = u64::from(header.width) * u64::from(frame_rows);
+            let frames = ANIMATION_GROUP * most / frame.max(1);
+            if frames >= 2 {
+                let rows = frames * u64::from(frame_rows);
+                let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+                return Params {
+                    group_rows: rows.min(header.height),
+                };
+            }
+        }
         let groups = pixels.div_ceil(most).max(1);
         let rows = u64::from(header.height).div_ceil(groups).max(1);
         Params {
@@ -43,9 +61,12 @@ impl Params {
     pub(crate) fn with_options(mut self, options: &[(String, i64)]) -> Result<Self> {
         let most = self.group_rows;
         for (name, value) in options {
+            if name == "frame_rows" {
+                continue; // was asked for before
+            }
             if name != "group_rows" {
                 return Err(Error::parameter(format!(
-                    "image-lossless has no option `{name}` (it has group_rows)"
+                    "image-lossless has no option `{name}` (it has group_rows and frame_rows)"
                 )));
             }
             self.group_rows = u32::try_from(*value)
@@ -62,12 +83,7 @@ impl Params {
     /// group as a little-endian base-128 number.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![FORMAT_VARIANT];
-        let mut rest = self.group_rows;
-        while rest >= 0x80 {
-            bytes.push(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        bytes.push(rest as u8);
+        put_varint(&mut bytes, self.group_rows as usize);
         bytes
     }
 
@@ -83,27 +99,19 @@ impl Params {
                 "lossless image variant {variant}"
             )));
         }
-        let mut group_rows = 0u64;
-        for (index, &byte) in rest.iter().enumerate() {
-            let at = index as u64 + 1;
-            group_rows |= u64::from(byte & 0x7f) << (7 * index);
-            if group_rows > u64::from(u32::MAX) || index == 5 {
-                return Err(Error::malformed(at, "group height is too large"));
-            }
-            if byte & 0x80 == 0 {
-                if index + 1 != rest.len() {
-                    return Err(Error::malformed(at + 1, "bytes after the parameters"));
-                }
-                if group_rows == 0 {
-                    return Err(Error::malformed(at, "group height is 0"));
-                }
-                return Ok(Params {
-                    group_rows: group_rows as u32,
-                });
-            }
+        let mut at = 0;
+        let group_rows = take_varint(rest, &mut at).map_err(|e| e.offset_by(1))?;
+        if at < rest.len() {
+            return Err(Error::malformed(
+                at as u64 + 1,
+                "bytes after the parameters",
+            ));
         }
-        Err(Error::Truncated {
-            at: bytes.len() as u64,
+        if group_rows == 0 {
+            return Err(Error::malformed(at as u64, "group height is 0"));
+        }
+        Ok(Params {
+            group_rows: u32::try_from(group_rows).map_err(|_| Error::Limit("memory"))?,
         })
     }
 
@@ -149,7 +157,7 @@ mod tests {
         ];
         for (width, height, effort) in cases {
             let effort = Effort::new(effort).unwrap();
-            let params = Params::choose(&header(width, height), effort);
+            let params = Params::choose(&header(width, height), effort, None);
             let mut rows = 0u64;
             for index in 0.. {
                 match params.rows_of(index, height) {
@@ -164,7 +172,7 @@ mod tests {
     #[test]
     fn an_option_makes_groups_smaller() {
         let with = |name: &str, value| {
-            Params::choose(&header(100, 50), Effort::default())
+            Params::choose(&header(100, 50), Effort::default(), None)
                 .with_options(&[(name.to_string(), value)])
         };
         assert_eq!(with("group_rows", 7).unwrap().group_rows, 7);
@@ -199,7 +207,11 @@ mod tests {
         assert!(matches!(Params::parse(&[9, 1]), Err(Error::Unsupported(_))));
         assert!(matches!(
             Params::parse(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
-            Err(Error::Malformed { .. })
+            Err(Error::Malformed { at: 5, .. })
+        ));
+        assert!(matches!(
+            Params::parse(&[0, 0x81, 0x00]),
+            Err(Error::Malformed { at: 2, .. })
         ));
     }
 }

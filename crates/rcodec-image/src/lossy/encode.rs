@@ -176,7 +176,7 @@ impl<'a> BandEncoder<'a> {
         };
         let planes = Planes::from_interleaved(alpha, width, bits, 1);
         let effort = self.context.effort;
-        let alpha = encode_group(&planes, shape, effort, self.progress.group(0))?;
+        let alpha = encode_group(&planes, shape, effort, None, self.progress.group(0))?;
         let length = u32::try_from(colour.len()).map_err(|_| Error::Limit("size of a block"))?;
         Ok([&length.to_le_bytes(), &colour[..], &alpha].concat())
     }

@@ -7,14 +7,14 @@
 //! the one to be coded, both can be asked for one bit early.
 
 use rcodec_core::{Budget, Reservation, Result};
+use rcodec_entropy::CountedBit;
 use rcodec_entropy::logistic::{STRETCH_MAX_Q8, squash};
-use rcodec_entropy::{BitModel, CountedBit};
 use rcodec_fixed::prefetch;
 
 /// How many bits a point counts as having seen at first.
 const FIRST_COUNT: u32 = 6;
 
-type Point = CountedBit<255>;
+type Point = CountedBit<1023>;
 
 /// What a prediction was really worth, in each context: at `P` points evenly
 /// spaced over the logistic domain.
@@ -33,6 +33,9 @@ pub(crate) struct Apm<const P: usize> {
 impl<const P: usize> Apm<P> {
     /// Distance of two points, Q8: all of them reach over the whole domain.
     const STEP_Q8: u32 = (2 * STRETCH_MAX_Q8 as u32).div_ceil(P as u32 - 1);
+    /// How many bits a point counts at most: with few points each stands for more
+    /// situations, and has to follow them.
+    const LIMIT: u32 = if P > 16 { 1023 } else { 255 };
     /// Half of the whole.
     const MIDDLE_Q8: i32 = (Self::STEP_Q8 * (P as u32 - 1) / 2) as i32;
 
@@ -141,7 +144,7 @@ impl<const P: usize> Apm<P> {
         let row = self.points_of_mut(self.context);
         for (point, fresh) in row[low..].iter_mut().zip(fresh) {
             let mut learned = Point::from_bits(*point ^ fresh);
-            learned.update(bit);
+            learned.update_with_limit(bit, Self::LIMIT);
             *point = learned.to_bits() ^ fresh;
         }
     }

@@ -148,10 +148,10 @@ pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS, 3, 14> = Class {
     number: 2,
     hash_all: HASH_FULL,
     min_matches: [5, 8, 16],
-    most_heads_bits: 22,
+    most_heads_bits: 21,
     selectors: S,
     first_weight_q16: 65536 * 8 / 100,
-    first_rate: LearningRate::falling(1100, 80, 12),
+    first_rate: LearningRate::falling(1100, 60, 12),
     primed_rate_q16: 400,
     least_error_q16: 0,
     refining: Refining {

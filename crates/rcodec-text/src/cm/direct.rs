@@ -15,7 +15,7 @@ pub(crate) const DIRECT: usize = 4;
 /// Cells of a line: 64 bytes.
 const CELLS: usize = 16;
 
-type Cell = CountedBit<255>;
+type Cell = CountedBit<1023>;
 
 /// The table.
 pub(crate) struct Direct {

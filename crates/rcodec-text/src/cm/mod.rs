@@ -24,6 +24,8 @@ mod refining;
 pub(crate) mod state;
 pub(crate) mod table;
 
+#[cfg(feature = "ablation")]
+use crate::ablation::{WITHOUT, silence};
 use crate::prior::Prior;
 use advice::{ADVICE_INPUTS, ADVICE_MIXERS, Advice};
 use class::Class;
@@ -376,6 +378,8 @@ impl<
             let x = &mut x[N - ADVICE_INPUTS..];
             advice.predict(partial, self.tracker.byte(1), x);
         }
+        #[cfg(feature = "ablation")]
+        silence(self.inputs.values_mut(), &WITHOUT.inputs);
         self.p1_q16 = self.mix(known, longest);
         self.p1_q16
     }
@@ -395,6 +399,8 @@ impl<
         let hidden = self.refiner.hidden.values_mut().first_chunk_mut();
         if let Some(hidden) = hidden {
             mix_all(&mut self.mixers, &self.inputs, sets, hidden);
+            #[cfg(feature = "ablation")]
+            silence(hidden, &WITHOUT.mixers);
         }
         if RUNS && let Some(advice) = &mut self.advice {
             let out = &mut self.refiner.hidden.values_mut()[16 - ADVICE_MIXERS..];

@@ -11,7 +11,7 @@ use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, squash, stretch};
 /// first of them only.
 const KEPT_SECOND: usize = 2;
 /// Weight sets of the second mixers that only wide classes have besides.
-const MORE_SETS: usize = 2048;
+const MORE_SETS: [usize; 3] = [2048, 2048, 512];
 /// Maps of the last stage: orders 1 and 3, and in wide classes orders 0 and 2,
 /// the word, and what the longest match foretells.
 const MAPS: usize = 6;
@@ -36,9 +36,10 @@ pub(crate) struct Refiner<const P: usize, const WIDE: bool> {
     /// By the match and how well known the situation is; and with `WIDE` by the
     /// bits of the byte.
     pub(crate) second: Vec<Mixer<16>>,
-    /// Two more with `WIDE`: by the place in word and structure, and by the
-    /// word. A prior brings no weights for them; they begin with those that it
-    /// has for situations it never met.
+    /// Three more with `WIDE`: by the place in word and structure, by the word,
+    /// and by the byte that the longest match foretells. A prior brings no
+    /// weights for them; they begin with those that it has for situations it
+    /// never met.
     pub(crate) more: Vec<Mixer<16>>,
     maps: Vec<Apm<P>>,
     /// For each large map the context of the next bit, if that is a zero.
@@ -53,11 +54,11 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
         let maps = Self::sizes(refining).map(|size| Apm::new(size, budget));
         let second = |sets| Mixer::new(sets, 65536 / mixers as i32, refining.rate);
         let kept = if WIDE { KEPT_SECOND } else { 1 };
-        let more = if WIDE { 2 } else { 0 };
+        let more = if WIDE { &MORE_SETS[..] } else { &[] };
         Ok(Refiner {
             hidden: Inputs::new(),
             second: [9 * 64, 256].into_iter().take(kept).map(second).collect(),
-            more: (0..more).map(|_| second(MORE_SETS)).collect(),
+            more: more.iter().map(|&sets| second(sets)).collect(),
             maps: maps.collect::<Result<_>>()?,
             next: [0; MAPS],
             last: Mixer::new(256, 65536 / 6, LearningRate::constant(40)),
@@ -144,20 +145,26 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
             by_match,
             situation.partial,
             tracker.place() << 3 | bits_known,
-            tracker.word().0 as usize >> 7 & (MORE_SETS - 1),
+            tracker.word().0 as usize >> 7 & (MORE_SETS[1] - 1),
+            situation.expected,
         ];
         let second = self.second.iter_mut().chain(&mut self.more);
         let sum: i32 = second
             .zip(sets)
             .map(|(mixer, set)| mixer.mix(&self.hidden, set))
             .sum();
-        let x_q8 = if WIDE { sum >> 2 } else { sum };
+        // A fifth of it.
+        let x_q8 = if WIDE { (sum * 13107) >> 16 } else { sum };
         let p_q16 = squash(x_q8);
         if !WIDE {
             let [by_one, by_three, ..] = &mut self.maps[..] else {
                 return p_q16;
             };
-            return (2 * p_q16 + 3 * by_one.refine(x_q8) + 3 * by_three.refine(x_q8) + 4) >> 3;
+            let refined = [by_one.refine(x_q8), by_three.refine(x_q8)];
+            #[cfg(feature = "ablation")]
+            let refined = with_a_say(refined, p_q16);
+            let [r1, r3] = refined;
+            return (2 * p_q16 + 3 * r1 + 3 * r3 + 4) >> 3;
         }
         // Small enough to be at hand.
         self.maps[2].select(situation.partial | match_class.min(3) << 8);
@@ -167,13 +174,15 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
         let (r1, r3) = (by_one.refine(x_q8), by_three.refine(x_q8));
         let (r0, r2) = (by_none.refine(x_q8), by_two.refine(x_q8));
         let (word, foretold) = (by_word.refine(x_q8), by_match.refine(x_q8));
+        #[cfg(feature = "ablation")]
+        let [r1, r3, r0, r2, word, foretold] = with_a_say([r1, r3, r0, r2, word, foretold], p_q16);
         let refined = self.refined.values_mut();
         let all = [p_q16, r0, r1, r2, r3, word, foretold];
         for (refined, p_q16) in refined.iter_mut().zip(all) {
             *refined = stretch(p_q16) as i16;
         }
         let mixed = squash(self.last.mix(&self.refined, situation.partial));
-        let mean = (2 * p_q16 + r0 + r1 + r2 + 2 * r3 + word + 4) >> 3;
+        let mean = (p_q16 + r0 + r1 + r2 + 2 * r3 + word + foretold + 4) >> 3;
         (mixed + mean) >> 1
     }
 
@@ -195,4 +204,11 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
             map.update(bit);
         }
     }
+}
+
+/// What maps say; those without a say repeat what they were asked.
+#[cfg(feature = "ablation")]
+fn with_a_say<const COUNT: usize>(refined: [u32; COUNT], p_q16: u32) -> [u32; COUNT] {
+    let is_silent = |i| crate::ablation::WITHOUT.maps.contains(&i);
+    std::array::from_fn(|i| if is_silent(i) { p_q16 } else { refined[i] })
 }

@@ -89,18 +89,20 @@ impl Display {
             "step {step}/{}  loss {:.4}  bpp {:.3}+{:.3}  psnr {psnr:.2}  rate {rate:.1e}  {mean_ms:.0} ms/step  {left:.1} h left",
             self.steps, mean.loss, mean.bpp_y, mean.bpp_z
         );
-        if self.is_terminal {
-            eprint!("\r\x1b[K{line}");
-        } else {
-            eprintln!("{line}");
-        }
+        say(&match self.is_terminal {
+            true => format!("\r\x1b[K{line}"),
+            false => format!("{line}\n"),
+        });
     }
 
     /// A line that stays.
     pub(super) fn note(&self, text: &str) {
-        if self.is_terminal {
-            eprint!("\r\x1b[K");
-        }
-        eprintln!("{text}");
+        let clear = if self.is_terminal { "\r\x1b[K" } else { "" };
+        say(&format!("{clear}{text}\n"));
     }
+}
+
+/// Writes to the standard error. A run goes on when nobody listens any more.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -5,6 +5,7 @@ mod common;
 mod fast;
 mod graphics;
 mod photo;
+mod references;
 mod two_colours;
 
 use crate::bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::container::{Image, Stream};
 use crate::error::{Result, malformed};
 use crate::limit;
 use common::bitlen;
+use references::References;
 
 /// The samples of one channel, row by row.
 type Plane = Vec<i32>;
@@ -64,14 +66,23 @@ pub fn decode(image: &Image, stream: &Stream) -> Result<Vec<u16>> {
 
 fn decode_group(group: Group, payload: &[u8]) -> Result<Vec<Plane>> {
     let mut bytes = Bytes(payload);
-    let (maps, mut planes) = match bytes.u8()? {
+    let mut mode = bytes.u8()?;
+    let mut references = None;
+    if (5..=8).contains(&mode) {
+        references = Some(References::read(&mut bytes, group)?);
+        mode -= 4;
+    }
+    let (maps, mut planes) = match mode {
         0 => return stored(group, bytes.rest()),
         1 => photo::decode(group, bytes, false)?,
-        2 => graphics::decode(group, bytes.rest())?,
+        2 => graphics::decode(group, bytes.rest(), references.as_ref())?,
         3 => fast::decode(group, bytes)?,
         4 => photo::decode(group, bytes, true)?,
         _ => return malformed("an unknown mode"),
     };
+    if let Some(references) = references.filter(|_| mode != 2) {
+        references.undo(group, &maps, &mut planes);
+    }
     for (plane, map) in planes.iter_mut().zip(&maps) {
         for sample in plane {
             *sample = map.value(*sample);

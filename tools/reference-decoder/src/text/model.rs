@@ -13,15 +13,14 @@ use crate::error::Result;
 /// Limits of counters: those of histories and runs, of direct probabilities, and
 /// of the last stage's maps.
 const SLOT_LIMIT: u32 = 1023;
-const DIRECT_LIMIT: u32 = 255;
-const MAP_LIMIT: u32 = 255;
+const DIRECT_LIMIT: u32 = 1023;
 
 /// Sets of the mixers of the first layer.
 const SETS: [usize; 14] = [
     576, 768, 1024, 256, 2048, 256, 512, 1024, 2048, 1024, 2048, 2048, 1024, 8,
 ];
-/// Sets of the mixers a, b, c, d of the second.
-const SECOND_SETS: [usize; 4] = [576, 256, 2048, 2048];
+/// Sets of the mixers a, b, c, d, e of the second.
+const SECOND_SETS: [usize; 5] = [576, 256, 2048, 2048, 512];
 /// Inputs of the second layer.
 const SECOND_INPUTS: usize = 16;
 
@@ -83,6 +82,7 @@ pub(super) struct Map {
     per_row: usize,
     step: i32,
     middle: i32,
+    limit: u32,
     pub(super) points: Vec<CountedBit>,
 }
 
@@ -96,6 +96,7 @@ impl Map {
             per_row: class.points,
             step,
             middle,
+            limit: class.map_limit,
             points: row.repeat(rows),
         }
     }
@@ -112,8 +113,8 @@ impl Map {
     }
 
     fn learn(&mut self, point: usize, bit: bool) {
-        self.points[point].learn(bit, MAP_LIMIT);
-        self.points[point + 1].learn(bit, MAP_LIMIT);
+        self.points[point].learn(bit, self.limit);
+        self.points[point + 1].learn(bit, self.limit);
     }
 }
 
@@ -187,9 +188,9 @@ impl Model {
     /// Section 14.
     pub(super) fn begin_with(&mut self, mut prior: Prior) -> Result<()> {
         prior.give_weights(self)?;
-        if let [a, _, c, d] = &mut self.second[..] {
+        if let [a, _, rest @ ..] = &mut self.second[..] {
             let (weights, rate) = a.learned(a.sets() - 1);
-            for mixer in [c, d] {
+            for mixer in rest {
                 (0..mixer.sets()).for_each(|set| mixer.give(set, &weights, rate));
             }
         }
@@ -308,11 +309,14 @@ impl Model {
         let sets = self.second_sets(matched, seen);
         let mix = |(mixer, &set): (&mut Mixer, &usize)| mixer.mix(&said, set);
         let sum: i32 = self.second.iter_mut().zip(&sets).map(mix).sum();
-        let x = sum >> class.second_mixers.ilog2();
+        let x = match class.second_mixers {
+            1 => sum,
+            _ => (sum * 13107) >> 16,
+        };
 
         // The last stage.
         let p = squash(x);
-        let mut mean = 2 * p;
+        let mut mean = class.own_share * p;
         let mut results = vec![stretch(p)];
         for (map, &(kind, share)) in self.maps.iter().zip(class.maps) {
             let (result, point) = map.refine(x, self.row(kind, matched));
@@ -354,13 +358,14 @@ impl Model {
     }
 
     /// The sets of the mixers of the second layer.
-    fn second_sets(&self, matched: usize, seen: usize) -> [usize; 4] {
+    fn second_sets(&self, matched: usize, seen: usize) -> [usize; 5] {
         let k = self.known as usize;
         [
             (8 * matched + seen) * 8 + k,
             self.partial as usize,
             8 * self.noted.place() + k,
             (self.noted.word >> 7) as usize % 2048,
+            self.expected().0 as usize,
         ]
     }
 

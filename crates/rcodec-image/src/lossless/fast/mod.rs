@@ -6,8 +6,8 @@
 
 mod tokens;
 
+use crate::lossless::bytes::{put_varint, take, take_varint};
 use crate::lossless::color::ColorTransform;
-use crate::lossless::photo::{put_varint, take, take_varint};
 use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
 use crate::progress::GroupProgress;

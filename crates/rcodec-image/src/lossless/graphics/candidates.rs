@@ -1,7 +1,8 @@
 //! Is it one of the symbols that the surroundings suggest?
 
 use super::recall::{Match, Recall, STATES};
-use super::surroundings::{CONTEXTS, Near, SymbolField, finish, hashes, mix};
+use super::surroundings::{CONTEXTS, Near, SymbolField, finish, hash_reference, hashes, mix};
+use crate::lossless::ablation::{Part, on};
 use rcodec_core::Result;
 use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, MixerStack, StackParameters, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};
@@ -9,7 +10,7 @@ use rcodec_entropy::{BitCoder, BitModel, CountedBit};
 /// The most candidates that are asked for.
 pub(crate) const CANDIDATES_MAX: usize = 6;
 
-/// Inputs of the mixer: recall, counters, match, masks, a constant.
+/// Inputs of the mixer: recall, counters, match, masks, reference, a constant.
 const INPUTS: usize = 32;
 const MASKS: usize = 3;
 
@@ -20,16 +21,16 @@ const WORTH_ASKING: u32 = 1200;
 
 /// Symbols that the contexts suggest, and how strongly.
 struct Suggestions {
-    symbols: [u32; 2 * CONTEXTS + 5],
-    scores: [i32; 2 * CONTEXTS + 5],
+    symbols: [u32; 2 * CONTEXTS + 6],
+    scores: [i32; 2 * CONTEXTS + 6],
     count: usize,
 }
 
 impl Default for Suggestions {
     fn default() -> Self {
         Suggestions {
-            symbols: [0; 2 * CONTEXTS + 5],
-            scores: [0; 2 * CONTEXTS + 5],
+            symbols: [0; 2 * CONTEXTS + 6],
+            scores: [0; 2 * CONTEXTS + 6],
             count: 0,
         }
     }
@@ -71,6 +72,15 @@ pub(crate) struct Situation {
     known: usize,
     /// Which of the nearest neighbours are the same.
     pattern: usize,
+    pub(crate) reference: Option<Referred>,
+}
+
+/// What a symbol refers to.
+#[derive(Clone, Copy)]
+pub(crate) struct Referred {
+    pub(crate) symbol: u32,
+    /// Which of the nearest neighbours are as those there.
+    like: usize,
 }
 
 /// The models of candidate decisions.
@@ -81,6 +91,10 @@ pub(crate) struct Candidates {
     states: Vec<CountedBit<400>>,
     repeats: Vec<CountedBit<400>>,
     masks: [Vec<Counter>; MASKS],
+    /// Whether a candidate is right, by whether it is what is referred to.
+    references: Vec<Counter>,
+    /// Whether the last symbols were what they referred to.
+    reference_history: usize,
     counters: Vec<Counter>,
     counter_bits: u32,
     inputs: Inputs<INPUTS>,
@@ -95,8 +109,9 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Models for about so many symbols, asking for at most `most` candidates.
-    pub(crate) fn new(symbols: usize, most: usize) -> Self {
+    /// Models for about so many symbols, asking for at most `most` candidates;
+    /// some may refer to others.
+    pub(crate) fn new(symbols: usize, most: usize, refer: bool) -> Self {
         let bits = (usize::BITS - symbols.leading_zeros()).clamp(10, 17);
         let parameters = StackParameters {
             first_weight_q16: 14_000,
@@ -115,10 +130,16 @@ impl Candidates {
                 vec![Default::default(); 1 << 16],
                 vec![Default::default(); 1 << 16],
             ],
+            references: vec![Default::default(); if refer { j * 128 } else { 0 }],
+            reference_history: 0,
             counters: vec![Default::default(); CONTEXTS << (bits + 1)],
             counter_bits: bits + 1,
             inputs: Inputs::new(),
-            mixer: MixerStack::new([j * 16 * 4, j * 64, j * 64], j, parameters),
+            mixer: MixerStack::new(
+                [j * 16 * 4, j * 64, j * 64 * if refer { 2 } else { 1 }],
+                j,
+                parameters,
+            ),
             apm: Apm::new(j * 1024, 255),
             apm_mask: Apm::new(j * 1024, 255),
             worth: vec![CountedBit::with_p1_q16(30_000, 1); j * 8 * 16 * 8],
@@ -128,13 +149,30 @@ impl Candidates {
         }
     }
 
-    /// Looks around position `at`.
+    /// Looks around position `at`, and around the place that it refers to.
     #[inline(always)]
-    pub(crate) fn look(&mut self, field: &SymbolField, at: usize) -> Situation {
+    pub(crate) fn look(
+        &mut self,
+        field: &SymbolField,
+        at: usize,
+        reference: Option<usize>,
+    ) -> Situation {
         let near = field.near(at);
-        let hashes = hashes(&near);
+        let mut hashes = hashes(&near);
+        let referred = reference.map(|place| {
+            let around = field.around(place);
+            hash_reference(&mut hashes, &near, &around);
+            Referred {
+                symbol: around[0],
+                like: usize::from(near[0] == around[3])
+                    | usize::from(near[1] == around[4]) << 1
+                    | usize::from(near[2] == around[5]) << 2
+                    | usize::from(near[3] == around[6]) << 3,
+            }
+        });
         self.recall.find(&hashes);
-        let predicted = self.repeat.find(field, at, &near, hashes[8]);
+        let predicted = self.repeat.find(field, at, &near, hashes[8], reference);
+        let predicted = predicted.filter(|_| on(Part::Repetition));
         let known = self.recall.found[..9].iter().filter(|s| s.known()).count();
         let [w, n, nw, ne, ww, nn] = [near[0], near[1], near[2], near[3], near[4], near[5]];
         let pattern = usize::from(w == n)
@@ -154,7 +192,15 @@ impl Candidates {
             predicted,
             known,
             pattern,
+            reference: referred,
         }
+    }
+
+    /// The counter of candidate number `j`, before `same` is added: whether it
+    /// is what is referred to.
+    #[inline(always)]
+    fn reference_place(&self, referred: Referred, j: usize) -> usize {
+        ((j * 16 + referred.like) * 4 + self.reference_history) * 2
     }
 
     /// Lists what the contexts suggest, with the evidence for each.
@@ -162,7 +208,7 @@ impl Candidates {
     fn suggest(&self, situation: &Situation, list: &mut Suggestions) {
         list.count = 0;
         for (k, slot) in self.recall.found.iter().enumerate() {
-            if slot.known() {
+            if slot.known() && on(Part::Recall) {
                 let states = k * CANDIDATES_MAX * STATES;
                 let odds = |state: usize| stretch(self.states[states + state].p1_q16());
                 let neither = odds(slot.state_of_others());
@@ -176,6 +222,11 @@ impl Candidates {
             let at = situation.confidence.min(31) * 2;
             let odds = |same: usize| stretch(self.repeats[at + same].p1_q16());
             list.add(predicted, 2 * (odds(1) - odds(0)));
+        }
+        if let Some(referred) = situation.reference {
+            let at = self.reference_place(referred, 0);
+            let odds = |same: usize| stretch(self.references[at + same].p1_q16());
+            list.add(referred.symbol, odds(1) - odds(0));
         }
         for &symbol in &situation.near[..4] {
             list.add(symbol, 64);
@@ -200,7 +251,7 @@ impl Candidates {
             self.classes[j] = class;
             self.offered[j] = candidate;
             self.asked = j + 1;
-            if self.worth[class].p1_q16() < WORTH_ASKING {
+            if on(Part::Worth) && self.worth[class].p1_q16() < WORTH_ASKING {
                 return Ok(None);
             }
             if self.decide(coder, situation, candidate, j, symbol == candidate)? {
@@ -244,7 +295,7 @@ impl Candidates {
         for k in 0..CONTEXTS {
             let state = self.recall.found[k].state(candidate);
             states[k] = (k * CANDIDATES_MAX + j) * STATES + state;
-            let input = if state == 0 {
+            let input = if state == 0 || !on(Part::Recall) {
                 0
             } else {
                 stretch(self.states[states[k]].p1_q16())
@@ -256,6 +307,7 @@ impl Candidates {
             let odds = stretch(counter.p1_q16());
             let input = match counter.count() {
                 0 => 0,
+                _ if !on(Part::Counters) => 0,
                 1 => odds / 2,
                 _ => odds,
             };
@@ -279,23 +331,37 @@ impl Candidates {
             (pattern_hash >> 16) as usize,
         ];
         for (i, (&at, table)) in masks.iter().zip(&self.masks).enumerate() {
-            self.inputs
-                .set(2 * CONTEXTS + 1 + i, stretch(table[at].p1_q16()));
+            if on(Part::Masks) {
+                let odds = stretch(table[at].p1_q16());
+                self.inputs.set(2 * CONTEXTS + 1 + i, odds);
+            }
         }
+        let reference = situation.reference.map(|referred| {
+            self.reference_place(referred, j) + usize::from(referred.symbol == candidate)
+        });
+        let odds = reference.map_or(0, |at| stretch(self.references[at].p1_q16()));
+        self.inputs.set(2 * CONTEXTS + 1 + MASKS, odds);
         self.inputs.set(INPUTS - 1, 256);
         let odds = self.mixer.mix(
             &self.inputs,
             [
                 (j * 16 + situation.known) * 4 + (situation.confidence >> 4).min(3),
                 j * 64 + (mask & 63),
-                j * 64 + situation.pattern,
+                match reference {
+                    // Where symbols refer to others, this says more.
+                    Some(at) => (CANDIDATES_MAX + j) * 64 + (at >> 3 & 15) * 2 + (at & 1),
+                    None => j * 64 + situation.pattern,
+                },
             ],
             j,
         );
         let p_mixed = self.mixer.p1_q16();
         let shortest = ((situation.hashes[1] ^ salt) >> 22) as usize;
-        let p_context = self.apm.refine(odds, j * 1024 + shortest);
-        let p_mask = self.apm_mask.refine(odds, j * 1024 + (mask & 1023));
+        let mut p_context = self.apm.refine(odds, j * 1024 + shortest);
+        let mut p_mask = self.apm_mask.refine(odds, j * 1024 + (mask & 1023));
+        if !on(Part::Maps) {
+            (p_context, p_mask) = (p_mixed, p_mixed);
+        }
         let hit = coder.code_bit(hit, (2 * p_mixed + p_context + p_mask) >> 2)?;
         self.mixer.update(&self.inputs, hit);
         self.apm.update(hit);
@@ -306,6 +372,9 @@ impl Candidates {
         }
         if let Some(at) = repeat {
             self.repeats[at].update(hit);
+        }
+        if let Some(at) = reference {
+            self.references[at].update(hit);
         }
         for (&at, table) in masks.iter().zip(&mut self.masks) {
             table[at].update(hit);
@@ -318,6 +387,10 @@ impl Candidates {
     pub(crate) fn learn(&mut self, situation: &Situation, at: usize, symbol: u32) {
         for (&class, &offered) in self.classes.iter().zip(&self.offered).take(self.asked) {
             self.worth[class].update(offered == symbol);
+        }
+        if let Some(referred) = situation.reference {
+            let same = usize::from(symbol == referred.symbol);
+            self.reference_history = (self.reference_history << 1 | same) & 3;
         }
         self.recall.learn(symbol);
         self.repeat.learn(at, symbol, situation.predicted);

@@ -5,6 +5,7 @@
 use super::experts::{ChannelExperts, Expectation};
 use super::packing::Packing;
 use super::surroundings::{Near, finish, mix};
+use crate::lossless::ablation::{Part, on};
 use crate::lossless::logistic::ln_q8;
 use rcodec_core::Result;
 use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, MixerStack, StackParameters, stretch};
@@ -71,6 +72,7 @@ impl Escape {
         coder: &mut C,
         near: &Near,
         longer: &[u32; 2],
+        reference: Option<u32>,
         symbol: u32,
     ) -> Result<u32> {
         let mut coded = 0u32;
@@ -82,7 +84,14 @@ impl Escape {
             }
             let value = self.packing.get(symbol, channel);
             let expectation = self.experts[channel].predict(&self.packing, near, coded, error);
-            let hashes = self.contexts(channel, near, longer, coded, error, &expectation);
+            let mut hashes = self.contexts(channel, near, longer, coded, error, &expectation);
+            if let Some(referred) = reference {
+                // In place of a constant, and of the longest.
+                let c = channel as u32;
+                let w = near[0];
+                hashes[10] = finish(mix(mix(15 << 4 | c, coded), referred));
+                hashes[13] = finish(mix(mix(mix(16 << 4 | c, coded), referred), w));
+            }
             let value = self.value(coder, channel, bits, &hashes, &expectation, value)?;
             self.experts[channel].update(value);
             coded |= (u64::from(value as u32) << shift) as u32;
@@ -187,6 +196,7 @@ impl Escape {
                 confident += usize::from(counter.count() > 2);
                 let input = match counter.count() {
                     0 => 0,
+                    _ if !on(Part::EscapeContexts) => 0,
                     1 => odds / 2,
                     _ => odds,
                 };
@@ -195,6 +205,10 @@ impl Escape {
             let middle = expectation.tails(low + (1 << shift));
             let masses = expectation.halves(&ends, &middle);
             for (e, &(below, above)) in masses.iter().enumerate() {
+                // The first two are least squares.
+                if e < 2 && !on(Part::EscapeSquares) {
+                    continue;
+                }
                 self.inputs.set(CONTEXTS + e, ln_q8(above) - ln_q8(below));
             }
             self.inputs.set(INPUTS - 1, 256);
@@ -212,10 +226,13 @@ impl Escape {
             let p_mixed = self.mixer.p1_q16();
             let near = channel << 10
                 | ((hashes[4] ^ prefix as u32).wrapping_mul(0x9e37_79b1) >> 22) as usize;
-            let p_near = self.apm.refine(odds, near);
-            let p_scale = self
+            let mut p_near = self.apm.refine(odds, near);
+            let mut p_scale = self
                 .apm_expert
                 .refine(odds, level * 32 + expectation.scale());
+            if !on(Part::EscapeMaps) {
+                (p_near, p_scale) = (p_mixed, p_mixed);
+            }
             let bit = value >> shift & 1 != 0;
             let bit = coder.code_bit(bit, (2 * p_mixed + p_near + p_scale) >> 2)?;
             self.mixer.update(&self.inputs, bit);

@@ -20,7 +20,9 @@ mod palette;
 mod recall;
 mod surroundings;
 
+use crate::lossless::ablation::{Part, on};
 use crate::lossless::plane::Planes;
+use crate::lossless::references::{References, column};
 use crate::lossless::values::ValueMap;
 use crate::progress::GroupProgress;
 use bilevel::BilevelRows;
@@ -64,7 +66,7 @@ impl Alphabet {
         planes: &Planes,
         maps: &[ValueMap],
     ) -> Result<Option<Self>> {
-        let colours = if C::DECODES {
+        let colours = if C::DECODES || !on(Part::Palette) {
             None
         } else {
             find_colours(planes)
@@ -135,7 +137,8 @@ impl Alphabet {
     }
 }
 
-/// Codes the planes, or decodes into them; `None` if pixels do not fit into a
+/// Codes the planes, or decodes into them, with what their rows refer to if
+/// they do; `None` if pixels do not fit into a
 /// symbol, which is only known of 16-bit pictures of many colours.
 ///
 /// # Errors
@@ -145,6 +148,7 @@ pub(crate) fn code<C: BitCoder>(
     coder: &mut C,
     planes: &mut Planes,
     maps: &[ValueMap],
+    references: Option<&References>,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Option<()>> {
     let Some(alphabet) = Alphabet::code(coder, planes, maps)? else {
@@ -153,15 +157,17 @@ pub(crate) fn code<C: BitCoder>(
     let mut symbols = vec![0u32; planes.width];
     let mut rows = match &alphabet {
         Alphabet::Palette(colours, _) if colours.len() == 1 => RowCoder::Constant,
-        Alphabet::Palette(colours, _) if colours.len() == 2 => {
+        Alphabet::Palette(colours, _) if colours.len() == 2 && references.is_none() => {
             RowCoder::Bilevel(Box::new(BilevelRows::new(planes.width)))
         }
         _ => RowCoder::Many(Box::new(Rows::new(
             planes.width,
             planes.rows,
             alphabet.packing(),
+            references.is_some(),
         ))),
     };
+    let mut displacements = references.iter().flat_map(|references| references.by_row());
     for y in 0..planes.rows {
         let from = y * planes.width;
         if !C::DECODES {
@@ -170,7 +176,9 @@ pub(crate) fn code<C: BitCoder>(
         match &mut rows {
             RowCoder::Constant => symbols.fill(0),
             RowCoder::Bilevel(rows) => rows.row(coder, &mut symbols)?,
-            RowCoder::Many(rows) => rows.row(coder, y, &mut symbols)?,
+            RowCoder::Many(rows) => {
+                rows.row(coder, y, &mut symbols, displacements.next())?;
+            }
         }
         if C::DECODES && !alphabet.write(planes, maps, from, &symbols) {
             return Err(Error::malformed(
@@ -197,26 +205,96 @@ struct Rows {
     escape: Escape,
     same_row: [CountedBit<30>; 4],
     row_history: usize,
-    same_span: [CountedBit<60>; 16],
+    same_span: [CountedBit<60>; 8],
+    referred_row: [CountedBit<30>; 4],
+    referred_history: usize,
+    referred_span: [CountedBit<60>; 16],
+}
+
+/// Where the symbols of a row refer to.
+#[derive(Clone, Copy)]
+struct RowReference {
+    /// The place of the first column of the row that is referred to.
+    row: usize,
+    /// How many columns to the right.
+    right: isize,
+    /// The last column.
+    last: usize,
+}
+
+impl RowReference {
+    /// The place that column `x` refers to.
+    #[inline(always)]
+    fn place(self, x: usize) -> usize {
+        self.row + column(x, self.right, self.last)
+    }
 }
 
 impl Rows {
-    fn new(width: usize, rows: usize, packing: Packing) -> Self {
+    fn new(width: usize, rows: usize, packing: Packing, refer: bool) -> Self {
         let most = if packing.fields.len() > 1 { 5 } else { 3 };
         Rows {
             field: SymbolField::new(width, rows),
-            candidates: Candidates::new(width * rows, most),
+            candidates: Candidates::new(width * rows, most, refer),
             escape: Escape::new(packing, width * rows),
             same_row: [CountedBit::with_p1_q16(8000, 2); 4],
             row_history: 0,
             same_span: Default::default(),
+            referred_row: [CountedBit::with_p1_q16(8000, 2); 4],
+            referred_history: 0,
+            referred_span: Default::default(),
         }
     }
 
-    fn row<C: BitCoder>(&mut self, coder: &mut C, y: usize, row: &mut [u32]) -> Result<()> {
-        let at = self.field.row(y);
-        let above = at - self.field.stride;
+    /// Codes row `y`, which may refer to one so far above and to the right.
+    fn row<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        y: usize,
+        row: &mut [u32],
+        displacement: Option<(usize, isize)>,
+    ) -> Result<()> {
         self.field.begin_row(y);
+        let reference = displacement.filter(|&(back, _)| back > 0);
+        let reference = reference.map(|(back, right)| RowReference {
+            row: self.field.row(y - back),
+            right,
+            last: row.len() - 1,
+        });
+        if !self.copied(coder, y, row, reference)? {
+            self.pixels(coder, self.field.row(y), row, reference)?;
+        }
+        self.field.end_row(y);
+        Ok(())
+    }
+
+    /// Whether a row is a copy of another, which is then made.
+    fn copied<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        y: usize,
+        row: &mut [u32],
+        reference: Option<RowReference>,
+    ) -> Result<bool> {
+        let at = self.field.row(y);
+        if let Some(reference) = reference {
+            let symbols = &self.field.symbols;
+            let same = (0..row.len()).all(|x| row[x] == symbols[reference.place(x)]);
+            let same = self.referred_row[self.referred_history].code(coder, same)?;
+            self.referred_history = (self.referred_history << 1 | usize::from(same)) & 3;
+            if same {
+                for (x, slot) in row.iter_mut().enumerate() {
+                    *slot = self.field.symbols[reference.place(x)];
+                }
+                self.field.symbols[at..at + row.len()].copy_from_slice(row);
+                self.candidates.skip();
+                return Ok(true);
+            }
+        }
+        if !on(Part::SameRows) {
+            return Ok(false);
+        }
+        let above = at - self.field.stride;
         let same = row[..] == self.field.symbols[above..above + row.len()];
         let same = self.same_row[self.row_history].code(coder, same)?;
         self.row_history = (self.row_history << 1 | usize::from(same)) & 3;
@@ -224,37 +302,78 @@ impl Rows {
             row.copy_from_slice(&self.field.symbols[above..above + row.len()]);
             self.field.symbols[at..at + row.len()].copy_from_slice(row);
             self.candidates.skip();
-        } else {
-            self.pixels(coder, at, row)?;
         }
-        self.field.end_row(y);
-        Ok(())
+        Ok(same)
     }
 
-    /// Codes a row that is not the one above.
-    fn pixels<C: BitCoder>(&mut self, coder: &mut C, at: usize, row: &mut [u32]) -> Result<()> {
+    /// Codes a row that is not another one.
+    fn pixels<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        at: usize,
+        row: &mut [u32],
+        reference: Option<RowReference>,
+    ) -> Result<()> {
         let mut x = 0;
         let mut history = 0;
+        let mut referred_history = 0;
         while x < row.len() {
-            if x % SPAN == 0 && x + SPAN <= row.len() && self.is_flat(at + x) {
-                let flat = self.field.symbols[at + x - 1];
-                let same = row[x..x + SPAN].iter().all(|&s| s == flat);
-                let same = self.same_span[history].code(coder, same)?;
-                history = (history << 1 | usize::from(!same)) & 7;
-                if same {
-                    row[x..x + SPAN].fill(flat);
-                    self.field.symbols[at + x..at + x + SPAN].fill(flat);
-                    self.candidates.skip();
+            if x % SPAN == 0 && x + SPAN <= row.len() {
+                if let Some(reference) = reference
+                    && self.referred(coder, at, row, x, reference, &mut referred_history)?
+                {
                     x += SPAN;
                     continue;
                 }
+                if on(Part::FlatSpans) && self.is_flat(at + x) {
+                    let flat = self.field.symbols[at + x - 1];
+                    let same = row[x..x + SPAN].iter().all(|&s| s == flat);
+                    let same = self.same_span[history].code(coder, same)?;
+                    history = (history << 1 | usize::from(!same)) & 7;
+                    if same {
+                        row[x..x + SPAN].fill(flat);
+                        self.field.symbols[at + x..at + x + SPAN].fill(flat);
+                        self.candidates.skip();
+                        x += SPAN;
+                        continue;
+                    }
+                }
             }
-            let symbol = self.symbol(coder, at + x, row[x])?;
+            let place = reference.map(|reference| reference.place(x));
+            let symbol = self.symbol(coder, at + x, place, row[x])?;
             row[x] = symbol;
             self.field.symbols[at + x] = symbol;
             x += 1;
         }
         Ok(())
+    }
+
+    /// Whether a span is what it refers to, which is then copied.
+    fn referred<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        at: usize,
+        row: &mut [u32],
+        x: usize,
+        reference: RowReference,
+        history: &mut usize,
+    ) -> Result<bool> {
+        let symbols = &self.field.symbols;
+        let stride = self.field.stride;
+        let place = |i: usize| reference.place(x + i);
+        let above = (0..SPAN).all(|i| symbols[at + x + i - stride] == symbols[place(i) - stride]);
+        let same = (0..SPAN).all(|i| row[x + i] == symbols[place(i)]);
+        let context = *history << 1 | usize::from(above);
+        let same = self.referred_span[context].code(coder, same)?;
+        *history = (*history << 1 | usize::from(!same)) & 7;
+        if same {
+            for i in 0..SPAN {
+                row[x + i] = self.field.symbols[place(i)];
+                self.field.symbols[at + x + i] = row[x + i];
+            }
+            self.candidates.skip();
+        }
+        Ok(same)
     }
 
     /// Whether everything around a span is of one colour.
@@ -269,8 +388,14 @@ impl Rows {
     }
 
     #[inline]
-    fn symbol<C: BitCoder>(&mut self, coder: &mut C, at: usize, symbol: u32) -> Result<u32> {
-        let situation = self.candidates.look(&self.field, at);
+    fn symbol<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        at: usize,
+        reference: Option<usize>,
+        symbol: u32,
+    ) -> Result<u32> {
+        let situation = self.candidates.look(&self.field, at, reference);
         let coded = self.candidates.code(coder, &situation, symbol)?;
         let symbol = match coded {
             Some(symbol) => symbol,
@@ -278,6 +403,7 @@ impl Rows {
                 coder,
                 &situation.near,
                 &[situation.hashes[4], situation.hashes[6]],
+                situation.reference.map(|referred| referred.symbol),
                 symbol,
             )?,
         };
@@ -346,7 +472,7 @@ mod tests {
             let mut encoder = RangeBitEncoder::new();
             let mut given = planes.clone();
             let mut progress = picture.group(0);
-            let done = code(&mut encoder, &mut given, &maps, &mut progress).unwrap();
+            let done = code(&mut encoder, &mut given, &maps, None, &mut progress).unwrap();
             let fits = u32::from(bits) * channels as u32 <= 32;
             assert_eq!(done.is_some(), fits, "{bits} bits, {channels} channels");
             if !fits {
@@ -356,7 +482,7 @@ mod tests {
             let mut decoder = RangeBitDecoder::new(&bytes);
             let mut found = Planes::zeroed(53, 40, bits, channels);
             let mut progress = picture.group(0);
-            code(&mut decoder, &mut found, &maps, &mut progress).unwrap();
+            code(&mut decoder, &mut found, &maps, None, &mut progress).unwrap();
             decoder.finish().unwrap();
             assert!(found == planes, "{bits} bits, {channels} channels");
         }
@@ -373,7 +499,7 @@ mod tests {
                 .collect();
             let mut decoder = RangeBitDecoder::new(&bytes);
             let mut found = Planes::zeroed(31, 20, 8, 3);
-            let _ = code(&mut decoder, &mut found, &maps, &mut picture.group(0));
+            let _ = code(&mut decoder, &mut found, &maps, None, &mut picture.group(0));
             for (plane, map) in found.channels.iter().zip(&maps) {
                 assert!(plane.iter().all(|&rank| rank <= map.max_rank()));
             }

@@ -157,19 +157,17 @@ impl Match {
         at: usize,
         near: &Near,
         longest: u32,
+        reference: Option<usize>,
     ) -> Option<u32> {
         let hash = field.far_hash(at, longest);
         self.entry = (hash >> (32 - self.bits)) as usize;
         if self.length < 8 {
             let stored = self.places[self.entry] as usize;
             if stored != 0 {
-                let agreement = field.agreement(at, stored, near);
-                if self.pointer == 0 || agreement >= self.agreement {
-                    if stored != self.pointer {
-                        self.length = 0;
-                    }
-                    self.pointer = stored;
-                }
+                self.consider(field, at, near, stored);
+            }
+            if let Some(place) = reference {
+                self.consider(field, at, near, place);
             }
         }
         if self.pointer == 0 {
@@ -177,6 +175,18 @@ impl Match {
         }
         self.agreement = field.agreement(at, self.pointer, near);
         (self.agreement > 12).then(|| field.symbols[self.pointer])
+    }
+
+    /// Goes on from another place if as much agrees there.
+    #[inline(always)]
+    fn consider(&mut self, field: &SymbolField, at: usize, near: &Near, place: usize) {
+        let agreement = field.agreement(at, place, near);
+        if self.pointer == 0 || agreement >= self.agreement {
+            if place != self.pointer {
+                self.length = 0;
+            }
+            self.pointer = place;
+        }
     }
 
     /// How sure it is, below 32.

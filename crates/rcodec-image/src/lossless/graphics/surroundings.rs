@@ -117,6 +117,14 @@ impl SymbolField {
         self.near.map(|back| self.symbols[at - back])
     }
 
+    /// What is around a place that a symbol refers to: itself and those to its
+    /// right, below it, to its left, above it, and above it on both sides.
+    #[inline(always)]
+    pub(crate) fn around(&self, at: usize) -> [u32; 7] {
+        let (below, above) = (at + self.stride, at - self.stride);
+        [at, at + 1, below, at - 1, above, above - 1, above + 1].map(|at| self.symbols[at])
+    }
+
     /// Hash of everything that the match model compares.
     #[inline(always)]
     pub(crate) fn far_hash(&self, at: usize, longest: u32) -> u32 {
@@ -158,6 +166,17 @@ pub(crate) fn hashes(near: &Near) -> [u32; CONTEXTS] {
         *slot = finish(picked.iter().fold(77, |h, &i| mix(h, near[i])));
     }
     hashes
+}
+
+/// Replaces the hashes of two contexts by such that look at what the symbol
+/// refers to.
+#[inline(always)]
+pub(crate) fn hash_reference(hashes: &mut [u32; CONTEXTS], near: &Near, around: &[u32; 7]) {
+    let [w, n, ..] = *near;
+    let [r, right, below, left, above, ..] = *around;
+    let hash = |seed, symbols: &[u32]| finish(symbols.iter().fold(seed, |h, &s| mix(h, s)));
+    hashes[10] = hash(78, &[r, w, n]);
+    hashes[12] = hash(79, &[r, right, below, left, above]);
 }
 
 /// Adds a value to a hash.

@@ -8,6 +8,7 @@ use super::pipeline::{Row, Stage};
 use super::seen::SeenStage;
 use super::tree::Tree;
 use super::window::Window;
+use crate::lossless::ablation::{Part, on};
 use crate::progress::GroupProgress;
 use rcodec_core::Result;
 use rcodec_entropy::BitCoder;
@@ -46,9 +47,10 @@ pub(crate) struct Channel<'a, 'p, C, const E: usize, const N: usize, const M: us
     seen: Option<SeenStage<E, N, M>>,
     /// Rows coded.
     done: usize,
-    /// Rows of the channel before that have arrived, and those of them that
-    /// are still to be looked at.
+    /// Rows of the channel before that have arrived, those of them that were
+    /// put into the field, and those from the one at work on.
     arrived: usize,
+    put: usize,
     waiting: VecDeque<Arc<Row>>,
 }
 
@@ -71,6 +73,7 @@ impl<'a, 'p, C, const E: usize, const N: usize, const M: usize> Channel<'a, 'p, 
             field,
             done: 0,
             arrived: 0,
+            put: 0,
             waiting: VecDeque::new(),
             setup,
         }
@@ -126,6 +129,21 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
         }
     }
 
+    /// Puts the rows of the channels before into the field, up to row `last`
+    /// or the last one.
+    fn put_rows(&mut self, last: usize) {
+        while self.put <= last && self.put < self.arrived {
+            let mut plane = self.position;
+            let mut next = self.waiting.get(self.put - self.done);
+            while let (Some(row), Some(before)) = (next, plane.checked_sub(1)) {
+                plane = before;
+                self.field.put_row(plane, self.put, &row.values);
+                next = row.before.as_ref();
+            }
+            self.put += 1;
+        }
+    }
+
     /// Codes one sample and says by how much it was missed.
     #[inline(always)]
     fn code_sample(&mut self, x: usize, missed: [i32; 2]) -> Result<i32> {
@@ -138,7 +156,7 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
         let guides = self.guides(missed);
         let selection = &mut self.selection;
         selection.choose::<E, N>(&dist, &hood, &guides, (x, y), self.max);
-        if N > 16 {
+        if N > 16 && on(Part::Memories) {
             let keys = memory_keys(&hood, &guides, dist.centre);
             self.memories.look_up(&keys, selection);
         }
@@ -163,7 +181,7 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
         *slot = value as u16;
         self.field.samples[base] = value as u16;
         self.experts.update(value, x);
-        if N > 16 {
+        if N > 16 && on(Part::Memories) {
             self.memories.update(value);
         }
         Ok(value - dist.centre)
@@ -174,13 +192,6 @@ impl<C: BitCoder + Send, const E: usize, const N: usize, const M: usize> Stage
     for Channel<'_, '_, C, E, N, M>
 {
     fn accept(&mut self, row: Arc<Row>) {
-        let mut plane = self.position;
-        let mut next = Some(&row);
-        while let (Some(row), Some(before)) = (next, plane.checked_sub(1)) {
-            plane = before;
-            self.field.put_row(plane, self.arrived, &row.values);
-            next = row.before.as_ref();
-        }
         self.arrived += 1;
         self.waiting.push_back(row);
     }
@@ -192,6 +203,8 @@ impl<C: BitCoder + Send, const E: usize, const N: usize, const M: usize> Stage
         if y == rows || !ready {
             return Ok(None);
         }
+        self.field.advance(y);
+        self.put_rows(y + 1);
         let before = self.waiting.pop_front();
         let missed = |row: Option<&Arc<Row>>| row.map_or(Vec::new(), |row| row.residuals.clone());
         let first = before.as_ref();

@@ -5,6 +5,7 @@ use super::contexts::Neighbourhood;
 use super::local::{LocalOls, LocalParams};
 use super::ols::{Ols, OlsParams};
 use super::window::{Place, Window};
+use crate::lossless::ablation::{Part, on};
 use crate::lossless::logistic::quarter_log2;
 use rcodec_fixed::Engine;
 
@@ -299,14 +300,24 @@ impl<const E: usize> ChannelExperts<E> {
         let max_q6 = i64::from(self.max_q6);
         let clamped = |delta_q6: i64| (base_q6 + delta_q6).clamp(0, max_q6) as i32;
         let large = first(&self.features);
-        self.mu_q6[0] = clamped(self.large.predict_q6(large));
-        self.mu_q6[1] = clamped(self.near.predict_q6(first(&self.features), x));
-        if let Some(more) = &mut self.more {
-            self.mu_q6[2] = clamped(more.slow.predict_q6(&self.features));
-            self.mu_q6[3] = clamped(more.phases[self.phase].predict_q6(large));
-            self.mu_q6[4] = clamped(more.wide.predict_q6(first(&self.features), x));
+        if on(Part::Expert0) {
+            self.mu_q6[0] = clamped(self.large.predict_q6(large));
         }
-        if E == 4 {
+        if on(Part::Expert1) {
+            self.mu_q6[1] = clamped(self.near.predict_q6(first(&self.features), x));
+        }
+        if let Some(more) = &mut self.more {
+            if on(Part::Expert2) {
+                self.mu_q6[2] = clamped(more.slow.predict_q6(&self.features));
+            }
+            if on(Part::Expert3) {
+                self.mu_q6[3] = clamped(more.phases[self.phase].predict_q6(large));
+            }
+            if on(Part::Expert4) {
+                self.mu_q6[4] = clamped(more.wide.predict_q6(first(&self.features), x));
+            }
+        }
+        if E == 4 && on(Part::Expert2) {
             self.mu_q6[2] = self.gradient_q6(window, hood);
         }
         let energies = self.energies(x);
@@ -358,7 +369,7 @@ impl<const E: usize> ChannelExperts<E> {
         self.bias_at = energy.min(15) << 6 | texture;
         self.unbiased_q6 = blended;
         let (sum, count) = self.bias[self.bias_at];
-        let correction = sum / (count + 4);
+        let correction = if on(Part::Bias) { sum / (count + 4) } else { 0 };
         self.mu_q6[Self::BLEND] = (blended + correction).clamp(0, self.max_q6);
     }
 
@@ -416,12 +427,22 @@ impl<const E: usize> ChannelExperts<E> {
         }
         let target = value - self.base_value;
         let large = first(&self.features);
-        self.large.update(large, target);
-        self.near.update(first(&self.features), target, x);
+        if on(Part::Expert0) {
+            self.large.update(large, target);
+        }
+        if on(Part::Expert1) {
+            self.near.update(first(&self.features), target, x);
+        }
         if let Some(more) = &mut self.more {
-            more.slow.update(&self.features, target);
-            more.phases[self.phase].update(large, target);
-            more.wide.update(first(&self.features), target, x);
+            if on(Part::Expert2) {
+                more.slow.update(&self.features, target);
+            }
+            if on(Part::Expert3) {
+                more.phases[self.phase].update(large, target);
+            }
+            if on(Part::Expert4) {
+                more.wide.update(first(&self.features), target, x);
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ mod solve;
 mod tree;
 mod window;
 
+use crate::lossless::ablation::{Part, on};
+use crate::lossless::bytes::{put_varint, take, take_varint};
 use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
 use crate::progress::GroupProgress;
@@ -40,7 +42,7 @@ use rcodec_fixed::Engine;
 pub(crate) const TABLE_BYTES: u64 = 80 << 20;
 
 /// Upper bound of what is kept for every column of a channel.
-pub(crate) const COLUMN_BYTES: u64 = 3072;
+pub(crate) const COLUMN_BYTES: u64 = 3072 + field::COLUMN_BYTES;
 
 /// The order in which channels are coded: alpha first, then the colour that
 /// the others follow best.
@@ -91,7 +93,7 @@ pub(crate) fn encode(
     level: Level,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Vec<u8>> {
-    let use_seen = seen::is_worth(planes, maps);
+    let use_seen = on(Part::SeenStage) && seen::is_worth(planes, maps);
     head.code_raw(u32::from(use_seen), 1)?;
     let fresh = order_of(maps)
         .iter()
@@ -153,40 +155,6 @@ pub(crate) fn decode(
         coder.finish().map_err(|e| e.offset_by(start))?;
     }
     Ok(maps)
-}
-
-/// Appends a number as a little-endian base-128 number.
-pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-/// Reads what [`put_varint`] wrote, below 2^32.
-pub(crate) fn take_varint(bytes: &[u8], at: &mut usize) -> Result<usize> {
-    let mut number = 0u64;
-    for shift in (0..35).step_by(7) {
-        let &byte = bytes.get(*at).ok_or(Error::Truncated { at: *at as u64 })?;
-        *at += 1;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return usize::try_from(number).map_err(|_| Error::Limit("memory"));
-        }
-    }
-    Err(Error::malformed(*at as u64, "a length is too large"))
-}
-
-/// The next `length` bytes.
-pub(crate) fn take<'b>(bytes: &'b [u8], at: &mut usize, length: usize) -> Result<&'b [u8]> {
-    let end = at.checked_add(length).filter(|&end| end <= bytes.len());
-    let end = end.ok_or(Error::Truncated {
-        at: bytes.len() as u64,
-    })?;
-    let part = &bytes[*at..end];
-    *at = end;
-    Ok(part)
 }
 
 /// Codes the channels with a coder each, which come with their offsets in the

@@ -3,6 +3,7 @@
 
 use super::contexts::{Neighbourhood, class7, class15};
 use super::experts::Distribution;
+use crate::lossless::ablation::{Part, context, expert, on};
 use rcodec_core::Result;
 use rcodec_entropy::logistic::{Apm, Inputs, LearningRate, Mixer, squash, stretch, update_all};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};
@@ -132,19 +133,27 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
     ) -> Result<bool> {
         let node = question.node;
         let inputs = self.inputs.values_mut();
-        for (input, &odds) in inputs.iter_mut().zip(odds_q8) {
-            *input = odds.clamp(-2047, 2047) as i16;
+        for (e, (input, &odds)) in inputs.iter_mut().zip(odds_q8).enumerate() {
+            if expert(e).is_none_or(on) {
+                *input = odds.clamp(-2047, 2047) as i16;
+            }
         }
-        for (input, &slot) in inputs[E..]
-            .iter_mut()
-            .zip(&selection.slots[..Self::CONTEXTS])
-        {
+        let slots = &selection.slots[..Self::CONTEXTS];
+        for (k, (input, &slot)) in inputs[E..].iter_mut().zip(slots).enumerate() {
+            if !on(context(k)) {
+                continue;
+            }
             let p = self.counters[slot as usize].0[node].p1_q16();
             *input = self.stretch[(p >> 4) as usize & 4095];
         }
         let mut trusts = [0; MEMORIES_MAX];
         let base = E + Self::CONTEXTS;
-        for (k, slot) in trusts.iter_mut().enumerate().take(Self::MEMORIES) {
+        let remembered = if on(Part::Memories) {
+            Self::MEMORIES
+        } else {
+            0
+        };
+        for (k, slot) in trusts.iter_mut().enumerate().take(remembered) {
             let memory = &selection.memories[k];
             let distance = question.sign * (i32::from(memory.value) - question.reference);
             let says = usize::from(distance >= question.from)
@@ -175,13 +184,19 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
         update_all(&mut self.first, &self.inputs, bit);
         if is_large(N) {
             self.second.update(&self.hidden, bit);
-            self.by_value.update(bit);
-            self.by_scale.update(bit);
+            if on(Part::MapByValue) {
+                self.by_value.update(bit);
+            }
+            if on(Part::MapByScale) {
+                self.by_scale.update(bit);
+            }
         }
-        for &slot in &selection.slots[..Self::CONTEXTS] {
-            self.counters[slot as usize].0[node].update(bit);
+        for (k, &slot) in slots.iter().enumerate() {
+            if on(context(k)) {
+                self.counters[slot as usize].0[node].update(bit);
+            }
         }
-        for &trust in &trusts[..Self::MEMORIES] {
+        for &trust in &trusts[..remembered] {
             self.trust[trust].0[node].update(bit);
         }
         Ok(bit)
@@ -190,10 +205,20 @@ impl<const E: usize, const N: usize, const M: usize> NodeModels<E, N, M> {
     /// The mixers' opinions mixed again, and what such an answer was worth.
     #[inline(always)]
     fn refined(&mut self, selection: &Selection, node: usize) -> u32 {
-        let odds = self.second.mix(&self.hidden, node);
-        let p_mixed = self.second.p1_q16();
-        let p_value = self.by_value.refine(odds, selection.value * NODES + node);
-        let p_scale = self.by_scale.refine(odds, selection.scale * NODES + node);
+        let mut odds = self.second.mix(&self.hidden, node);
+        let mut p_mixed = self.second.p1_q16();
+        if !on(Part::SecondMixer) {
+            let sum: i32 = self.hidden.values().iter().map(|&x| i32::from(x)).sum();
+            odds = sum / M as i32;
+            p_mixed = squash(odds);
+        }
+        let (mut p_value, mut p_scale) = (p_mixed, p_mixed);
+        if on(Part::MapByValue) {
+            p_value = self.by_value.refine(odds, selection.value * NODES + node);
+        }
+        if on(Part::MapByScale) {
+            p_scale = self.by_scale.refine(odds, selection.scale * NODES + node);
+        }
         (2 * p_mixed + p_scale + p_value) >> 2
     }
 }
@@ -314,7 +339,9 @@ impl Selection {
             near(hood.n) << 6 | class7(hood.nne - p) << 3 | class7(hood.ne - p),
         );
         sets[0] = (scale / 3).min(SCALES - 1);
-        sets[1] = class7(prev) << 3 | class7(hood.w - hood.n);
+        if on(Part::Sets1) {
+            sets[1] = class7(prev) << 3 | class7(hood.w - hood.n);
+        }
         if N > 16 {
             let [g, g2] = guides.here;
             // What a neighbour says through the difference to a guide.
@@ -355,8 +382,12 @@ impl Selection {
                 through(2 * hood.w - hood.ww, guides.w[0]) << 4 | near(hood.w),
             );
             put(15, class15(p - g) << 6 | class15(prev) << 2 | phase);
-            sets[2] = phase << 4 | coarse;
-            sets[3] = value;
+            if on(Part::Sets2) {
+                sets[2] = phase << 4 | coarse;
+            }
+            if on(Part::Sets3) {
+                sets[3] = value;
+            }
         }
         self.scale = scale;
         self.value = value;

@@ -1,0 +1,39 @@
+//! What a part of the model is worth: parts that have no say, for measuring.
+//!
+//! Only with the feature `ablation`, for the example `ablate_text`. What such a
+//! program writes with a part missing, no other reads.
+
+use std::sync::LazyLock;
+
+/// The parts that have no say, by their numbers.
+pub(crate) struct Without {
+    /// Inputs of the first mixers.
+    pub(crate) inputs: Vec<usize>,
+    /// First mixers.
+    pub(crate) mixers: Vec<usize>,
+    /// Maps of the last stage, in the order of `Refiner`.
+    pub(crate) maps: Vec<usize>,
+}
+
+/// From the environment: `RCODEC_TEXT_WITHOUT=input:3,mixer:0,map:1`.
+pub(crate) static WITHOUT: LazyLock<Without> = LazyLock::new(|| {
+    let parts = std::env::var("RCODEC_TEXT_WITHOUT").unwrap_or_default();
+    let of_kind = |kind: &str| {
+        let numbers = parts.split(',').filter_map(|part| part.strip_prefix(kind));
+        numbers.filter_map(|number| number.parse().ok()).collect()
+    };
+    Without {
+        inputs: of_kind("input:"),
+        mixers: of_kind("mixer:"),
+        maps: of_kind("map:"),
+    }
+});
+
+/// Silences some of these.
+pub(crate) fn silence(values_q8: &mut [i16], which: &[usize]) {
+    for &i in which {
+        if let Some(value) = values_q8.get_mut(i) {
+            *value = 0;
+        }
+    }
+}
