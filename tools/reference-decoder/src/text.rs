@@ -185,7 +185,7 @@ const CLASS_2: Class = Class {
     },
     prior_rates: [400, 200],
     shortest: &[5, 8, 16],
-    most_positions_log2: 21,
+    most_positions_log2: 20,
     points: 32,
     step: 182,
     middle: 2821,

@@ -148,7 +148,7 @@ pub(crate) const FULL_CLASS: Class<FULL_CONTEXTS, 3, 14> = Class {
     number: 2,
     hash_all: HASH_FULL,
     min_matches: [5, 8, 16],
-    most_heads_bits: 21,
+    most_heads_bits: 20,
     selectors: S,
     first_weight_q16: 65536 * 8 / 100,
     first_rate: LearningRate::falling(1100, 60, 12),

@@ -46,6 +46,10 @@ pub(crate) use table::LINE_BYTES;
 /// something says how well known the situation is.
 const RANKED: usize = 5;
 
+/// Models with a table of so many lines are for contents that take seconds: a
+/// prior's numbers are not worth their memory then, once they are unpacked.
+const MANY_BITS: u32 = 20;
+
 /// A history's probability for each state of slots of each origin.
 pub(crate) type StateMap = [CountedBit<1023>; 512];
 /// What a run of the same half byte is worth, by its length, the bit and the
@@ -134,7 +138,7 @@ impl<
     ) -> Result<Self> {
         let mut model = Self::unprimed(class, table_bits, budget)?;
         if let Some(prior) = prior {
-            prior.prime(class, &mut model)?;
+            prior.prime(class, &mut model, table_bits < MANY_BITS)?;
             model.refiner.spread();
             model.prior = Some(Arc::clone(prior));
             model.look_up_contexts(0);

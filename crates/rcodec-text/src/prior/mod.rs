@@ -183,7 +183,8 @@ impl Prior {
     }
 
     /// Gives a fresh model what the prior's model had learned, if it was of
-    /// that class.
+    /// that class. What is unpacked for that is kept for the next model if
+    /// `keeps`.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the weights are not of that class.
@@ -198,11 +199,14 @@ impl Prior {
         &self,
         class: &Class<C, K, M>,
         model: &mut Model<C, K, N, M, P, RUNS>,
+        keeps: bool,
     ) -> Result<()> {
         let weights = self.weights.iter().find(|w| w.class == class.number);
         let Some(Weights { packed, lists, .. }) = weights else {
             return Ok(());
         };
+        let forgotten = OnceLock::new();
+        let lists = if keeps { lists } else { &forgotten };
         weights::unpack(class.primed_rate_q16, model.learned(), packed, lists)
     }
 }
