@@ -70,6 +70,14 @@ impl References {
         }
     }
 
+    /// The most memory that the segments take which `read` finds in so many
+    /// bytes, as long as their list grows.
+    pub(crate) fn most_bytes(bytes: usize, rows: u32) -> u64 {
+        // A segment has two bytes at least, and a row.
+        let segments = (bytes as u64 / 2).min(u64::from(rows));
+        segments * 2 * size_of::<Segment>() as u64
+    }
+
     /// Reads the segments of a group of so many rows.
     ///
     /// # Errors

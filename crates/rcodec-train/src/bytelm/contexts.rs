@@ -5,11 +5,11 @@
 //! they say is added up.
 
 /// The last bytes, each with rows of its own.
-pub const ORDERS: usize = 6;
+pub(super) const ORDERS: usize = 6;
 /// The word so far and those before it, hashed.
-pub const WORDS: usize = 3;
+pub(super) const WORDS: usize = 3;
 /// Rows that are added up.
-pub const COUNT: usize = ORDERS + WORDS;
+pub(super) const COUNT: usize = ORDERS + WORDS;
 
 /// Reads bytes and says which rows are to be added up before the next.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@
 //! each byte, from the error of the whole prediction.
 
 use super::contexts::Contexts;
-use super::network::Shape;
+use super::network::{Param, Shape};
 use super::train::Checkpoint;
 use rcodec_core::{Budget, Error, Result};
 use rcodec_entropy::logistic::squash;
@@ -179,8 +179,11 @@ impl ByteNet {
             features,
             words_bits: words_bits.ok_or_else(bad)?,
         };
-        let expected = shape.params();
-        for param in expected.iter().filter(|p| p.name.ends_with("weight")) {
+        let params = shape.params();
+        // The head of the network alone is for training only.
+        let matrices =
+            |param: &&Param| param.name.ends_with("weight") && !param.name.starts_with("alone");
+        for param in params.iter().filter(matrices) {
             if dims(param.name)? != param.shape {
                 return Err(bad());
             }

@@ -65,7 +65,7 @@ fn a_network_learns_resumes_and_runs_in_integers() {
     let csv = std::fs::read_to_string(one.path().join("validation.csv")).unwrap();
     let last: Vec<&str> = csv.lines().last().unwrap().split(',').collect();
     let (core, float): (f64, f64) = (last[3].parse().unwrap(), last[4].parse().unwrap());
-    assert!(core > 7.99 && float < 2.0, "{csv}");
+    assert!(core > 7.99 && float < 3.0, "{csv}");
 
     let (model, _) = quantise(&whole, Record::default())
         .unwrap()

@@ -516,9 +516,7 @@ fn gated<B: TrainBackend>(x: Tensor<B, 4>, activation: Activation, gate: Gate) -
 
 /// Row `row` of `[…][len]`, for every position.
 fn row<B: TrainBackend>(values: Tensor<B, 1>, row: usize, len: usize) -> Tensor<B, 4> {
-    values
-        .slice([row * len..(row + 1) * len])
-        .reshape([1, 1, 1, len])
+    values.narrow(0, row * len, len).reshape([1, 1, 1, len])
 }
 
 /// The windows of a convolution: `[n][h'][w'][kernel · kernel · c]`.

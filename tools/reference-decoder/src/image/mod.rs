@@ -265,5 +265,53 @@ mod tests {
             02 9f ff f5 7d a0 2a 74 05 ae d7 dd 05 59 54 5b a9 d7 0a 0b 9d
             fd d6 b6 f7 7f 36 dd dc 36";
         example(three, [20, 12], &[|x, y| 100 * ((x * x + y) / 3 % 3)]);
+        let frames: fn(i32, i32) -> i32 = |x, y| match x == y {
+            true => 255,
+            false => (13 * (x + 2 * (y / 6)) + 29 * (y % 6)) * 40503 % 65536 / 256,
+        };
+        let normal = "
+            05 06 00 06 06 04 1b 96 04 82 c3 e0 24 e7 7d 25 4f 4a 4c 71 21 e8
+            01 6d 82 c3 56 f1 bd 51 19 e8 ac 32 75 86 6a 8f 98 fb 59 30 98 88
+            63 dc 93 fe bf 28 58 43 54 11 b2 fd c6 1d 8f 5a 5e 5f b1 e8 c1 8b
+            d1 3e 02 e0 05 64 01 dd 0b 07 ec dc 8c 93 ee 8b f2 a4 cf b3 1d 14
+            39 3f e5 73 df 4d e7 c4 a6 c2 76 5f a2 20 0e 53 2d db b1 b8 c1 f7
+            ce 06 a0 d0 25 d4 3f 0e 1e 05 47 22 5e 76 7f 3f 53 cf 9c 2b 72 f7
+            10 cd ce 15 3e ff 9f c5 8c eb 8c 56 b9 20 a9 34 45 f8 10 24 83 fc
+            53 a4 cf f7 4b c5 c1";
+        let fast = "
+            07 06 00 06 06 04 32 96 04 82 c3 e0 24 e7 7d 25 4f 4a 4c 71 21 e8
+            01 6d 82 c3 56 f1 bd 51 19 e8 ac 4b 02 8a ae 97 1d f9 b9 52 71 30
+            a6 b9 73 df 62 06 d5 2a 16 f4 e9 8d a4 75 ce 27 d2 63 b3 0b b7 1a
+            cc 1b 9c 9d 73 8a 40 08 61 e0 91 39 92 b6 18 64 c0 8e 5d f7 76 90
+            d3 91 c7 2f f5 17 f4 13 ae 52 ee 9a 87 90 46 8e 1b 3e 58 b5 b1 3c
+            71 5e c1 0d 8e f7 a3 ca b9 52 d5 9e 1c 7f d1 8e 2a df 24 30 f5 52
+            06 38 6c fc e4 74 9a 8f 6f 12 d7 7e 61 4b b5 9c f0 21 7f 79 f6 65
+            b6 fc d1 fd c0 b2 09 49 ae ac 61 ab 2f fa 34 99 3e ff 1c f6 01 fa
+            02 a0 82 d8 bd 94 7b 31 6a 0a 88 b7 8e c0 35 25 78 2b c7 54 68 7a
+            f0 60 29 04";
+        let large = "
+            08 06 00 06 06 04 1b 96 04 82 c3 e0 24 e7 7d 25 4f 4a 4c 71 21 e8
+            01 6d 82 c3 56 f1 bd 51 19 e8 ac 32 76 ee 85 03 ae ee f6 15 27 dc
+            f1 c1 e9 80 95 51 7f b3 e2 97 0e a1 08 7c 1a 11 aa 00 71 bb dc f6
+            da fe 03 a3 9e 9d ed 4e 30 9c 28 71 d2 bd 80 e6 60 9a 9e 64 71 ae
+            e2 e3 cf 3a a9 3e 3a f9 90 92 ac 5c bc 74 38 d7 74 20 b1 d9 8a 7d
+            67 69 6c 8e 43 9c 8b cd 25 7b d2 9c d6 a3 73 97 f7 18 0a dd a1 a2
+            16 4c de 85 48 8d 03 85 7a 64 fe 7d f6 db 4c 4c e8 90 28 64";
+        let graphics = "
+            06 06 00 06 06 04 96 04 82 c3 e0 24 e7 7d 25 4f 4a 4c 71 21 e8 01
+            6d 82 c3 56 f1 bd 51 19 e8 ac 81 c9 33 1a 1e 9b 24 ef 20 11 c6 d4
+            35 85 3e e6 9e e1 08 9e 3a 25 ae 21 ce b3 93 7f b0 c4 4e 27 64 f6
+            45 3b da 7a 80 16 59 0a c6 f0 a6 d8 c7 bb d0 52 06 d3 31 79 1e 95
+            dd 1c ff 8a 2a 81 5b 68 33 2b e2 db e4 20 f3 49 58 3b 8d 46 e6 7e
+            5f 84 94 3e a9 ac 09 75 b0 ec f0 0c 71 94 8b dd 45 a1 6f 36 3e 43
+            5b 9c d2 68 3d 95 d8 9a e3 70 93 d7 9a 03 39 39 e8 01 59 7e a6 be
+            6d c2 2c d0 e4 25 e9 68 51 1b 4d 65 a6 19 b7 41 ae e6 e4 67 f4 89
+            35 87 b3 0b 8d 4c ce 3a e8 79 1b b9 35 08 66 ff 09 ad ef 4c 93 39
+            11 b1 0c 7e 3d 2e f3 0e 51 0c 3a aa 11 df 10 61 d1 67 ce 70 5e 80
+            48 56 14 3b 07 2a fe 53 15 aa 13 b0 f0 76 16 2f c0 f3 1f 33 d8 d4
+            a8 5c 81";
+        for payload in [normal, fast, large, graphics] {
+            example(payload, [20, 12], &[frames]);
+        }
     }
 }

@@ -342,7 +342,7 @@ fn activations_by_formula_and_by_table() {
     });
     check("table", GraphKind::Spatial, &|case, g, x| {
         let q = (case.q_in, case.q_out);
-        let table = table(g, ("y", f64::tanh), q, case.kind % 2 == 0);
+        let table = table(g, ("y", f64::tanh), q, case.kind.is_multiple_of(2));
         g.push("y", Op::Lookup { table }, x, LayerOptions::new(case.q_out))
             .unwrap()
     });
@@ -350,7 +350,7 @@ fn activations_by_formula_and_by_table() {
 
 fn causal(case: &Case, g: &mut GraphBuilder<'_>, x: Value) -> Value {
     let taps = 1 + case.kind % 4;
-    let gate = (case.kind % 2 == 0).then(|| case.gate());
+    let gate = (case.kind.is_multiple_of(2)).then(|| case.gate());
     let sums = case.outputs << usize::from(gate.is_some());
     let w = case.words(g, x, (sums, taps * case.channels));
     let dims = [sums, taps, case.channels];
@@ -372,7 +372,7 @@ fn min_gru(case: &Case, g: &mut GraphBuilder<'_>, x: Value) -> Value {
     let (weights, requant) = g
         .byte_affine("cell", &dims, &w, Activation::Identity)
         .unwrap();
-    let has_table = case.kind % 2 == 0;
+    let has_table = case.kind.is_multiple_of(2);
     let candidate = has_table.then(|| table(g, ("candidate", f64::tanh), (SUMS_Q, 12), true));
     let op = Op::MinGru {
         narrow,
