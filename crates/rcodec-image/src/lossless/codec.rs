@@ -3,7 +3,7 @@
 use crate::lossless::decode::GroupDecoder;
 use crate::lossless::encode::GroupEncoder;
 use crate::lossless::group::GroupShape;
-use crate::lossless::params::Params;
+use crate::lossless::params::{Options, Params};
 use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, ImageHeader, Info,
     MediaHeader, MediaKind, Result, StreamHeader,
@@ -42,16 +42,6 @@ fn image_header(media: &MediaHeader) -> Result<&ImageHeader, &'static str> {
     Ok(header)
 }
 
-/// The option `frame_rows`.
-fn frame_rows(options: &[(String, i64)]) -> Result<Option<u32>> {
-    let Some((_, value)) = options.iter().find(|(name, _)| name == "frame_rows") else {
-        return Ok(None);
-    };
-    let rows = u32::try_from(*value).ok().filter(|&rows| rows > 0);
-    let rows = rows.ok_or_else(|| Error::parameter("a frame has at least one row"))?;
-    Ok(Some(rows))
-}
-
 impl Codec for ImageLossless {
     fn info(&self) -> &'static Info {
         &INFO
@@ -67,11 +57,14 @@ impl Codec for ImageLossless {
         self.info().expect_no_dictionary(context.dictionary)?;
         context.budget.check_samples(header.total_samples())?;
         let shape = GroupShape::of(header)?;
-        let frame_rows = frame_rows(context.options)?;
-        let params = Params::choose(header, context.effort, frame_rows);
-        let params = params.with_options(context.options)?;
+        let options = Options::parse(context.options)?;
+        let params = Params::choose(header, context.effort, &options)?;
         Ok(Box::new(GroupEncoder::new(
-            shape, header, params, frame_rows, context,
+            shape,
+            header,
+            params,
+            options.frame_rows,
+            context,
         )))
     }
 

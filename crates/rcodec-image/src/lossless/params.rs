@@ -18,6 +18,39 @@ const FAST_GROUP_PIXELS: u64 = 262_144;
 /// at those before them.
 const ANIMATION_GROUP: u64 = 4;
 
+/// What an encoder is told about groups.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// Rows of a group.
+    pub(crate) group_rows: Option<u32>,
+    /// Rows of each of an animation's frames, which stand below one another.
+    pub(crate) frame_rows: Option<u32>,
+}
+
+impl Options {
+    /// # Errors
+    /// [`Error::Parameter`] for unknown names and numbers of rows that are none.
+    pub(crate) fn parse(options: &[(String, i64)]) -> Result<Self> {
+        let mut parsed = Options::default();
+        for (name, value) in options {
+            let slot = match name.as_str() {
+                "group_rows" => &mut parsed.group_rows,
+                "frame_rows" => &mut parsed.frame_rows,
+                _ => {
+                    return Err(Error::parameter(format!(
+                        "image-lossless has no option `{name}` (it has group_rows, frame_rows)"
+                    )));
+                }
+            };
+            let rows = u32::try_from(*value).ok().filter(|&rows| rows > 0);
+            *slot = Some(rows.ok_or_else(|| {
+                Error::parameter(format!("{name} {value} is not in 1..{}", u32::MAX))
+            })?);
+        }
+        Ok(parsed)
+    }
+}
+
 /// The parameters in the stream's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Params {
@@ -26,10 +59,26 @@ pub(crate) struct Params {
 }
 
 impl Params {
+    /// Cuts a picture into groups as the options ask for.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for more rows than a group has by default.
+    pub(crate) fn choose(header: &ImageHeader, effort: Effort, options: &Options) -> Result<Self> {
+        let usual = Self::usual(header, effort, options.frame_rows);
+        match options.group_rows {
+            None => Ok(usual),
+            Some(group_rows) if group_rows <= usual.group_rows => Ok(Params { group_rows }),
+            Some(rows) => Err(Error::parameter(format!(
+                "group_rows {rows} is not in 1..{}",
+                usual.group_rows
+            ))),
+        }
+    }
+
     /// Cuts a picture into groups of nearly equal height; one that consists of
     /// frames of `frame_rows` rows below one another into several frames each,
     /// as many as are worth their memory.
-    pub(crate) fn choose(header: &ImageHeader, effort: Effort, frame_rows: Option<u32>) -> Self {
+    fn usual(header: &ImageHeader, effort: Effort, frame_rows: Option<u32>) -> Self {
         let pixels = u64::from(header.width) * u64::from(header.height);
         let most = if effort.get() <= 3 {
             FAST_GROUP_PIXELS
@@ -52,31 +101,6 @@ impl Params {
         Params {
             group_rows: u32::try_from(rows).unwrap_or(u32::MAX),
         }
-    }
-
-    /// Takes what an encoder's options say.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for unknown options and numbers out of range.
-    pub(crate) fn with_options(mut self, options: &[(String, i64)]) -> Result<Self> {
-        let most = self.group_rows;
-        for (name, value) in options {
-            if name == "frame_rows" {
-                continue; // was asked for before
-            }
-            if name != "group_rows" {
-                return Err(Error::parameter(format!(
-                    "image-lossless has no option `{name}` (it has group_rows and frame_rows)"
-                )));
-            }
-            self.group_rows = u32::try_from(*value)
-                .ok()
-                .filter(|rows| (1..=most).contains(rows))
-                .ok_or_else(|| {
-                    Error::parameter(format!("group_rows {value} is not in 1..{most}"))
-                })?;
-        }
-        Ok(self)
     }
 
     /// The bytes for the stream's header: the variant, then the rows of a
@@ -157,7 +181,7 @@ mod tests {
         ];
         for (width, height, effort) in cases {
             let effort = Effort::new(effort).unwrap();
-            let params = Params::choose(&header(width, height), effort, None);
+            let params = Params::usual(&header(width, height), effort, None);
             let mut rows = 0u64;
             for index in 0.. {
                 match params.rows_of(index, height) {
@@ -172,14 +196,15 @@ mod tests {
     #[test]
     fn an_option_makes_groups_smaller() {
         let with = |name: &str, value| {
-            Params::choose(&header(100, 50), Effort::default(), None)
-                .with_options(&[(name.to_string(), value)])
+            let options = Options::parse(&[(name.to_string(), value)])?;
+            Params::choose(&header(100, 50), Effort::default(), &options)
         };
         assert_eq!(with("group_rows", 7).unwrap().group_rows, 7);
         for (name, value) in [
             ("group_rows", 0),
             ("group_rows", 51),
             ("group_rows", -1),
+            ("frame_rows", 0),
             ("rows", 7),
         ] {
             assert!(matches!(with(name, value), Err(Error::Parameter(_))));
