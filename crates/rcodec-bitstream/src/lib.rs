@@ -26,4 +26,4 @@ pub use reader::{ContainerReader, Form, Summary};
 pub use salvage::{Piece, Salvaged, salvage};
 pub use varint::{Cursor, write_varint};
 pub use wire::{FORMAT_VERSION, MAGIC, MAX_COMPACT_BYTES};
-pub use writer::{ContainerWriter, Latency};
+pub use writer::{ContainerWriter, Latency, Written};

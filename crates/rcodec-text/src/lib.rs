@@ -37,6 +37,7 @@ mod tests;
 mod trace;
 
 pub use own_lm::pack_language_model;
+pub use payload::content_bytes;
 pub use prior::train::{PriorOptions, train_prior};
 use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info, MediaHeader,
@@ -98,6 +99,10 @@ impl Codec for Text {
         self.info().expect_lossless(&context)?;
         self.info().expect_no_dictionary(context.dictionary)?;
         Ok(Box::new(encoder::TextEncoder::new(context)?))
+    }
+
+    fn stored_mark(&self) -> Option<u8> {
+        Some(payload::STORED)
     }
 
     fn decoder<'a>(
