@@ -52,7 +52,7 @@ pub use trace::{Trace, trace};
 /// | effort | model | memory of the tables |
 /// |---|---|---|
 /// | 1–6 | 11 contexts | up to 16 MiB |
-/// | 7–9 | 28 contexts | up to 128 MiB, and 32 of direct probabilities |
+/// | 7–9 | 28 contexts | up to 256 MiB (128 for contents beyond 2 MiB), and 32 of direct probabilities |
 ///
 /// At effort 9, contents of up to 32 KiB are advised by the shipped language
 /// model where a sample shows that it helps: English, above all. That takes a
