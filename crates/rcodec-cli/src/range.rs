@@ -159,8 +159,9 @@ impl<'a, R: BufRead + Seek> RangeReader<'a, R> {
                 range.skip_contents(|_, payload_bytes| Ok(payload_bytes))?;
             }
             CodecId::TEXT => range.skip_contents(rcodec::content_bytes)?,
-            // Its payloads do not say how long their contents are. The last one
-            // may be short, and is not stepped over if the range begins there.
+            // Its payloads do not say how long their contents are. The one that
+            // ends where the range begins may be the last, and short: it is
+            // decoded.
             CodecId::ZSTD if from > 0 => {
                 if let Some(bytes) = range.decoder.first_block_bytes(for_one_block)? {
                     let skipped = range.decoder.skip_blocks((from - 1) / bytes.max(1))?;
