@@ -2,6 +2,7 @@
 //! parameters open. Not part of the stable interface.
 
 use super::params::Params;
+use super::spectrum::Models;
 use super::stream::{FrameDecoder, FrameEncoder};
 use super::tuning::Tuning;
 use rcodec_core::Result;
@@ -84,6 +85,49 @@ pub fn round_trip(
     }
     let skip = params.frame / 2 * channels;
     Ok((bytes, out[skip..skip + samples.len()].to_vec()))
+}
+
+/// The bytes of groups of `key` frames with a fixed quantiser, and of the same
+/// coefficients when each kind of decision (energies, angles, active bands,
+/// levels) has a single table of adaptive contexts, of which the numbers are
+/// given, in place of the mixture. Both begin with what training left.
+///
+/// # Errors
+/// None that can be foreseen.
+pub fn with_plain_contexts(
+    samples: &[i16],
+    rate: u32,
+    channels: usize,
+    (quantiser, key): (i32, usize),
+    tables: &[[usize; 4]],
+    given: Overrides<'_>,
+) -> Result<Vec<usize>> {
+    let (params, tuning) = params(rate, given);
+    let frames = (samples.len() / channels + params.frame / 2).div_ceil(params.frame);
+    let mut padded: Vec<i64> = samples.iter().map(|&s| i64::from(s) << 5).collect();
+    padded.resize((frames + 3) * params.frame * channels, 0);
+    let code = |models: Models| -> Result<usize> {
+        let mut encoder = FrameEncoder::new(params, tuning, rate, channels);
+        encoder.push(&padded);
+        let mut bytes = 0;
+        for first in (0..frames).step_by(key) {
+            let mut coder = RangeBitEncoder::new();
+            encoder.reset();
+            encoder.coder().spectrum.take_models(models.clone());
+            for _ in 0..key.min(frames - first) {
+                encoder.encode(&mut coder, quantiser)?;
+            }
+            bytes += coder.finish().len() + 4;
+        }
+        Ok(bytes)
+    };
+    let plain = tables
+        .iter()
+        .map(|&tables| Models::prior().clone().alone(tables));
+    std::iter::once(Models::prior().clone())
+        .chain(plain)
+        .map(code)
+        .collect()
 }
 
 /// Lets models learn from many sounds (rate, channels, samples), at several

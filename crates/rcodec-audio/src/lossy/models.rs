@@ -58,6 +58,18 @@ impl<const K: usize> Decision<K> {
         Ok(bit)
     }
 
+    /// Has one table alone predict, for comparison: weights of 1 and 0 that stay
+    /// so.
+    pub(crate) fn predict_alone(&mut self, table: usize) {
+        let sets = self.mixer.sets();
+        self.mixer = Mixer::new(sets, 0, LearningRate::constant(0));
+        let mut weights_q12 = [0; SLOTS];
+        weights_q12[table] = 1 << 12;
+        for set in 0..sets {
+            self.mixer.set_weights(set, &weights_q12, 0);
+        }
+    }
+
     /// Bytes of [`write`](Self::write).
     pub(crate) fn prior_bytes(&self) -> usize {
         let counters: usize = self.tables.iter().map(Vec::len).sum();

@@ -93,6 +93,16 @@ impl Models {
         })
     }
 
+    /// One table of contexts for each kind of decision (energies, angles, active
+    /// bands, levels) in place of their mixture.
+    pub(crate) fn alone(mut self, [energy, angle, active, level]: [usize; 4]) -> Self {
+        self.energy.predict_alone(energy);
+        self.angle.predict_alone(angle);
+        self.active.predict_alone(active);
+        self.level.predict_alone(level);
+        self
+    }
+
     fn prior_bytes(&self) -> usize {
         self.energy.prior_bytes()
             + self.angle.prior_bytes()
