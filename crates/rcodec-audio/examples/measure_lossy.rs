@@ -101,7 +101,7 @@ const TABLES: [[usize; 4]; 6] = [
 fn plain(quantisers: &str, paths: &[String]) {
     for quantiser in quantisers.split(',') {
         let quantiser = quantiser.parse().expect("quantisers");
-        let (mut bytes, mut seconds) = ([0; 1 + TABLES.len()], 0.0);
+        let (mut bytes, mut seconds) = ([0; 2 + TABLES.len()], 0.0);
         for path in paths {
             let (rate, channels, samples) = read(path);
             seconds += samples.len() as f64 / channels as f64 / f64::from(rate);
@@ -111,14 +111,17 @@ fn plain(quantisers: &str, paths: &[String]) {
             bytes.iter_mut().zip(sizes).for_each(|(sum, n)| *sum += n);
         }
         print!(
-            "quantiser {quantiser}: {:.2} kbit/s; of single tables",
+            "quantiser {quantiser}: {:.2} kbit/s",
             bytes[0] as f64 * 8.0 / seconds / 1000.0
         );
-        for (tables, sum) in TABLES.iter().zip(&bytes[1..]) {
-            print!(
-                " {tables:?} {:+.2}%",
-                100.0 * (bytes[0] as f64 / *sum as f64 - 1.0)
-            );
+        let fewer = |sum: usize| 100.0 * (bytes[0] as f64 / sum as f64 - 1.0);
+        print!(
+            "; of the mixture without the network {:+.2}%",
+            fewer(bytes[1])
+        );
+        print!("; of single tables");
+        for (tables, sum) in TABLES.iter().zip(&bytes[2..]) {
+            print!(" {tables:?} {:+.2}%", fewer(*sum));
         }
         println!();
     }

@@ -2,6 +2,7 @@
 
 mod bytelm;
 mod export;
+mod levels;
 mod llm;
 mod prior;
 mod sound;
@@ -15,6 +16,7 @@ use bytelm::{
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use export::{ExportArgs, export};
+use levels::{LevelsArgs, levels};
 use llm::{LlmArgs, llm};
 use prior::{PriorArgs, prior};
 use rcodec_core::{Error, Result};
@@ -46,6 +48,8 @@ enum Command {
     Prior(PriorArgs),
     /// Learns the tables that lossless coding of sound begins with.
     Sound(SoundArgs),
+    /// Trains the network of levels of lossy sound.
+    Levels(LevelsArgs),
     /// Trains a small language model of the Llama family.
     Llm(LlmArgs),
     /// Writes what the core of `text` says of texts, for training `bytelm`.
@@ -142,6 +146,7 @@ pub fn run() -> Result<()> {
         ) => speeds(&Recipe::read(&recipe)?, (workers, steps)),
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::Prior(args)), _) => prior(&args),
+        (Some(Command::Levels(args)), _) => levels(&args),
         (Some(Command::Llm(args)), _) => llm(&args),
         (Some(Command::Trace(args)), _) => trace(&args),
         (Some(Command::ByteLm(args)), _) => bytelm(&args),

@@ -26,6 +26,7 @@ pub use rcodec_image::lossy as codec;
 pub mod data;
 pub mod export;
 pub mod graph;
+pub mod levels;
 pub mod llm;
 pub mod lossy;
 pub mod nn;
