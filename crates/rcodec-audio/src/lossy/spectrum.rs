@@ -149,7 +149,7 @@ pub struct LevelTrace {
     pub inputs_q4: [i16; INPUTS],
     /// What the mixture said of each decision; 0 for those that were not made.
     pub mixed_q8: [i16; OUTPUTS],
-    /// The level without its sign, at most 255.
+    /// The level without its sign, at most 18.
     pub magnitude: u8,
 }
 
