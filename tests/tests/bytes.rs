@@ -1,6 +1,6 @@
 //! What the codec of any bytes owes to inputs that are not plain text.
 
-use rcodec::{Codec, DecodeContext, Effort, EncodeContext, Media, MediaHeader};
+use rcodec::{Codec, CodecId, DecodeContext, Effort, EncodeContext, Media, MediaHeader};
 
 /// Bytes without any pattern.
 fn noise(len: usize) -> Vec<u8> {
@@ -70,6 +70,60 @@ fn nothing_grows_by_more_than_sixteen_bytes() {
             );
         }
     }
+}
+
+/// Encodes by a codec; what comes back is the same, and the codec that the file
+/// names is given back with it.
+fn encode_by(codec: &str, content: &[u8], effort: u8) -> (CodecId, usize) {
+    let codec: &dyn Codec = rcodec::codec_named(codec).unwrap();
+    let context = EncodeContext {
+        effort: Effort::new(effort).unwrap(),
+        ..EncodeContext::default()
+    };
+    // As from a pipe: nobody says how much there will be.
+    let units = content
+        .chunks(1 << 20)
+        .map(|chunk| Media::Bytes(chunk.to_vec()));
+    let file = rcodec::encode(codec, &MediaHeader::Bytes, units, context).unwrap();
+    let decoded = rcodec::decode(&file, DecodeContext::default()).unwrap();
+    let mut rest = content;
+    for unit in decoded.units {
+        let bytes = unit.into_bytes().unwrap();
+        assert!(rest.starts_with(&bytes), "other bytes came back");
+        rest = &rest[bytes.len()..];
+    }
+    assert!(rest.is_empty(), "bytes are missing");
+    (decoded.header.codec, file.len())
+}
+
+#[test]
+fn long_noise_of_unknown_length_grows_by_no_more() {
+    const MIB: usize = 1 << 20;
+    let all = noise(16 * MIB + 1);
+    // Around the lengths where the framing changes, and blocks of 8 MiB.
+    for len in [2 * MIB - 1, 2 * MIB, 8 * MIB, 8 * MIB + 1, 16 * MIB] {
+        for (codec, effort) in [("zstd", 1), ("text", 5), ("text", 9)] {
+            let (told, file) = encode_by(codec, &all[..len], effort);
+            assert!(file <= len + 16, "{len} by {codec}: {file}");
+            if len >= 2 * MIB {
+                assert_eq!(told, CodecId::STORE);
+            }
+        }
+    }
+    // Longer ones are blocks, as what comes might be text: 17 bytes for each,
+    // and 42.
+    let (told, file) = encode_by("text", &all, 5);
+    assert_eq!(told, CodecId::TEXT);
+    assert!(file <= all.len() + 42 + 3 * 17, "{file}");
+}
+
+#[test]
+fn text_behind_noise_is_still_compressed() {
+    let text = prose().repeat(4);
+    let mixed = [noise(8 << 20), text.clone().into_bytes()].concat();
+    let (told, file) = encode_by("text", &mixed, 5);
+    assert_eq!(told, CodecId::TEXT);
+    assert!(file < (8 << 20) + text.len() / 8, "{file}");
 }
 
 #[test]

@@ -24,4 +24,4 @@ pub use content::{ContentDigest, ContentHasher};
 pub use reader::{ContainerReader, Form, Summary};
 pub use salvage::{Piece, Salvaged, salvage};
 pub use wire::{FORMAT_VERSION, MAGIC, MAX_COMPACT_BYTES};
-pub use writer::{ContainerWriter, Latency};
+pub use writer::{ContainerWriter, Latency, Written};

@@ -10,7 +10,7 @@ use rcodec_core::{
     Block, BlockSource, Budget, CodecId, Cursor, Error, MAX_BLOCK_BYTES, MAX_VARINT_BYTES,
     Metadata, Reservation, Result, StreamHeader, VarintParser,
 };
-use std::io::{self, BufRead, Read, Seek};
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// A body of open length is given in blocks of this size.
@@ -264,6 +264,28 @@ impl<R: BufRead> ContainerReader<R> {
         }
     }
 
+    /// A copy of the first data block of the block form, before it is asked for
+    /// or stepped over.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn first_block(&self) -> Result<Option<Block>> {
+        let State::Blocks {
+            pending: Some(raw), ..
+        } = &self.state
+        else {
+            return Ok(None);
+        };
+        if raw.kind != block::DATA {
+            return Ok(None);
+        }
+        Ok(Some(Block {
+            reservation: self.budget.reserve(raw.payload.len() as u64)?,
+            payload: raw.payload.clone(),
+            at: raw.at,
+        }))
+    }
+
     /// The account that blocks are charged to.
     pub fn budget(&self) -> &Budget {
         &self.budget
@@ -389,7 +411,7 @@ impl<R: BufRead + Seek> ContainerReader<R> {
     /// As [`BlockSource::next_block`], for the heads.
     pub fn skip_blocks(&mut self, count: u64) -> Result<u64> {
         let mut left = count;
-        self.skip_blocks_while(|_| {
+        self.skip_blocks_while(|_, _| {
             let wanted = left > 0;
             left = left.saturating_sub(1);
             Ok(wanted)
@@ -398,13 +420,13 @@ impl<R: BufRead + Seek> ContainerReader<R> {
 
     /// The same, as long as `is_passed` says so of the first bytes of the
     /// payload: [`PREFIX`](Self::PREFIX) of them, or all, which are not
-    /// checked.
+    /// checked; and of its length in bytes, which is.
     ///
     /// # Errors
     /// As [`BlockSource::next_block`], for the heads; and those of `is_passed`.
     pub fn skip_blocks_while(
         &mut self,
-        mut is_passed: impl FnMut(&[u8]) -> Result<bool>,
+        mut is_passed: impl FnMut(&[u8], u64) -> Result<bool>,
     ) -> Result<u64> {
         let State::Blocks {
             number,
@@ -417,8 +439,9 @@ impl<R: BufRead + Seek> ContainerReader<R> {
         let mut skipped = 0;
         while end.is_none() {
             if let Some(raw) = pending {
-                let prefix = &raw.payload[..raw.payload.len().min(Self::PREFIX)];
-                if raw.kind != block::DATA || !is_passed(prefix)? {
+                let length = raw.payload.len();
+                let prefix = &raw.payload[..length.min(Self::PREFIX)];
+                if raw.kind != block::DATA || !is_passed(prefix, length as u64)? {
                     break;
                 }
                 *pending = None;
@@ -439,7 +462,7 @@ impl<R: BufRead + Seek> ContainerReader<R> {
             let length = head.len.min(Self::PREFIX as u64);
             let mut prefix = Vec::new();
             self.src.read_exactly(length, &mut prefix)?;
-            if !is_passed(&prefix)? {
+            if !is_passed(&prefix, head.len)? {
                 let back = self.src.at - begin;
                 self.src.inner.seek_relative(-(back as i64))?;
                 self.src.at = begin;
@@ -452,6 +475,28 @@ impl<R: BufRead + Seek> ContainerReader<R> {
             skipped += 1;
         }
         self.data_blocks += skipped;
+        Ok(skipped)
+    }
+
+    /// Steps over stored bytes of open length without reading them: `count` of
+    /// them, or all that there are. Gives back how many; 0 in any other form.
+    /// To be called before the first block is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the file ends within the check, and what seeking
+    /// says.
+    pub fn skip_stored(&mut self, count: u64) -> Result<u64> {
+        let State::Open(open) = &mut self.state else {
+            return Ok(0);
+        };
+        let here = self.src.inner.stream_position()?;
+        let end = self.src.inner.seek(SeekFrom::End(0))?;
+        let rest = end.checked_sub(here.saturating_add(8));
+        let rest = rest.ok_or(Error::Truncated { at: self.src.at })?;
+        let skipped = count.min(rest);
+        self.src.inner.seek(SeekFrom::Start(here + skipped))?;
+        self.src.at += skipped;
+        open.body_len += skipped;
         Ok(skipped)
     }
 }

@@ -15,6 +15,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 /// Metadata items are gathered into blocks of about this size.
 const METADATA_BLOCK_BYTES: usize = 1 << 20;
 
+/// The longest payload with a mark that the compact form frames with 15 bytes: its
+/// length fits three.
+const SHORT_STORED_BYTES: usize = (1 << 21) - 1;
+
 /// Whether the first block may wait for the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latency {
@@ -35,13 +39,28 @@ pub struct ContainerWriter<W: Write> {
     metadata: Metadata,
     state: State,
     latency: Latency,
+    /// What payloads begin with whose rest is the content as it is.
+    stored_mark: Option<u8>,
     next_block: u64,
     bytes_written: u64,
 }
 
+/// A stream that has been written.
+#[derive(Debug)]
+pub struct Written<W> {
+    /// The output, flushed.
+    pub out: W,
+    /// Bytes of the stream.
+    pub bytes: u64,
+    /// The codec of the stream: that of the header, or `store`
+    /// ([`ContainerWriter::with_stored_mark`]).
+    pub codec: CodecId,
+}
+
 enum State {
-    /// Nothing written; perhaps one block held back.
-    Undecided(Option<Vec<u8>>),
+    /// Nothing written; perhaps blocks held back: one, or some that are content
+    /// as it is.
+    Undecided(Vec<Vec<u8>>),
     /// The block form has begun.
     Blocks,
     /// The compact form with an open length has begun: the hash of the file so
@@ -60,11 +79,22 @@ impl<W: Write> ContainerWriter<W> {
             out,
             header,
             metadata,
-            state: State::Undecided(None),
+            state: State::Undecided(Vec::new()),
             latency,
+            stored_mark: None,
             next_block: FIRST_BLOCK,
             bytes_written: 0,
         })
+    }
+
+    /// Says what payloads of this codec of bytes begin with whose rest is the
+    /// content as it is ([`Codec::stored_mark`](rcodec_core::Codec::stored_mark)).
+    /// If there are no other ones, and framing them would take more than 16
+    /// bytes, the stream becomes one of the codec `store`: that holds for up to
+    /// 16 MiB, which are held back until it is known.
+    pub fn with_stored_mark(mut self, mark: Option<u8>) -> Self {
+        self.stored_mark = mark;
+        self
     }
 
     /// Bytes written to the output so far.
@@ -79,20 +109,20 @@ impl<W: Write> ContainerWriter<W> {
     }
 
     /// Writes what is held back, the tail metadata and the end of the stream;
-    /// flushes and returns the output and the length of the whole stream.
-    pub fn finish(mut self, content: ContentDigest, tail: &Metadata) -> Result<(W, u64)> {
+    /// flushes and returns the output.
+    pub fn finish(mut self, content: ContentDigest, tail: &Metadata) -> Result<Written<W>> {
         match std::mem::replace(&mut self.state, State::Blocks) {
-            State::Undecided(payload) if tail.is_empty() && self.latency == Latency::Smallest => {
-                let payload = payload.unwrap_or_default();
+            State::Undecided(held) if tail.is_empty() && self.latency == Latency::Smallest => {
+                let payload = self.one_payload(held);
                 if !self.write_compact(&payload, content)? {
                     self.begin_blocks()?;
                     self.data_block(&payload)?;
                     self.end(content)?;
                 }
             }
-            State::Undecided(payload) => {
+            State::Undecided(held) => {
                 self.begin_blocks()?;
-                if let Some(payload) = payload {
+                for payload in held {
                     self.data_block(&payload)?;
                 }
                 self.metadata_blocks(tail)?;
@@ -110,7 +140,11 @@ impl<W: Write> ContainerWriter<W> {
             }
         }
         self.out.flush()?;
-        Ok((self.out, self.bytes_written))
+        Ok(Written {
+            out: self.out,
+            bytes: self.bytes_written,
+            codec: self.header.codec,
+        })
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
@@ -146,6 +180,41 @@ impl<W: Write> ContainerWriter<W> {
         file.extend_from_slice(&check[..check_len]);
         self.put(&file)?;
         Ok(true)
+    }
+
+    /// Whether a payload is the content as it is, with a mark before it.
+    fn is_marked(&self, payload: &[u8]) -> bool {
+        self.stored_mark.is_some() && payload.first() == self.stored_mark.as_ref()
+    }
+
+    /// Whether a block can be held back behind those that are.
+    fn may_hold(&self, held: &[Vec<u8>], payload: &[u8]) -> bool {
+        if self.latency == Latency::Live {
+            return false;
+        }
+        let all = || held.iter().map(Vec::as_slice).chain([payload]);
+        // Less their marks, these are one body of the compact form.
+        let content_bytes: usize = all().map(|payload| payload.len() - 1).sum();
+        let is_stored = content_bytes <= MAX_COMPACT_BYTES && all().all(|p| self.is_marked(p));
+        is_stored || held.is_empty() && payload.len() <= MAX_COMPACT_BYTES
+    }
+
+    /// The blocks held back as one payload: the only one, or, where that takes
+    /// fewer bytes, the content, which makes this a stream of the codec
+    /// `store`.
+    fn one_payload(&mut self, mut held: Vec<Vec<u8>>) -> Vec<u8> {
+        if held.len() < 2 {
+            let payload = held.pop().unwrap_or_default();
+            if !self.is_marked(&payload) || payload.len() <= SHORT_STORED_BYTES {
+                return payload;
+            }
+            held.push(payload);
+        }
+        self.header.codec = CodecId::STORE;
+        self.header.params.clear();
+        self.header.models.clear();
+        let contents = held.iter().flat_map(|payload| payload.get(1..));
+        contents.collect::<Vec<_>>().concat()
     }
 
     /// Whether stored bytes go on behind a first block of `held_back` bytes, as
@@ -249,26 +318,26 @@ impl<W: Write> BlockSink for ContainerWriter<W> {
             return Err(Error::parameter("a block of 0 bytes or of more than 1 GiB"));
         }
         match &mut self.state {
-            State::Undecided(None)
-                if self.latency == Latency::Smallest && payload.len() <= MAX_COMPACT_BYTES =>
-            {
-                self.state = State::Undecided(Some(payload.to_vec()));
-                Ok(())
-            }
-            State::Undecided(held_back) => match held_back.take() {
-                Some(first) if self.may_open(first.len()) => {
+            State::Undecided(held) => {
+                let mut held = std::mem::take(held);
+                if self.may_hold(&held, payload) {
+                    held.push(payload.to_vec());
+                    self.state = State::Undecided(held);
+                    return Ok(());
+                }
+                if let [first] = &held[..]
+                    && self.may_open(first.len())
+                {
                     self.begin_open()?;
-                    self.open_bytes(&first)?;
-                    self.open_bytes(payload)
+                    self.open_bytes(first)?;
+                    return self.open_bytes(payload);
                 }
-                held_back => {
-                    self.begin_blocks()?;
-                    if let Some(first) = held_back {
-                        self.data_block(&first)?;
-                    }
-                    self.data_block(payload)
+                self.begin_blocks()?;
+                for first in held {
+                    self.data_block(&first)?;
                 }
-            },
+                self.data_block(payload)
+            }
             State::Blocks => self.data_block(payload),
             State::Open(_) => self.open_bytes(payload),
         }

@@ -24,9 +24,9 @@ fn container(
         content.update(&Media::Bytes(piece.clone()));
         writer.write_block(piece).unwrap();
     }
-    let (out, len) = writer.finish(content.digest(), tail).unwrap();
-    assert_eq!(out.len() as u64, len);
-    out
+    let written = writer.finish(content.digest(), tail).unwrap();
+    assert_eq!(written.out.len() as u64, written.bytes);
+    written.out
 }
 
 /// Reads a stream to its end; the pieces, the metadata, and the tail.
@@ -283,4 +283,92 @@ fn a_compact_length_beyond_the_form_is_malformed() {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&[0x40, 0xff, 0xff, 0xff, 0xff, 0x7f]);
     assert!(matches!(read(&bytes), Err(Error::Malformed { at: 4, .. })));
+}
+
+/// Writes payloads that begin with a mark and go on with the content.
+fn marked(payloads: &[&[u8]], models: usize, latency: Latency) -> (CodecId, Vec<u8>) {
+    let header = StreamHeader {
+        version: FORMAT_VERSION,
+        codec: CodecId::TEXT,
+        media: MediaHeader::Bytes,
+        params: Vec::new(),
+        models: vec![ModelId([7; 8]); models],
+    };
+    let writer = ContainerWriter::new(Vec::new(), header, Metadata::default(), latency);
+    let mut writer = writer.unwrap().with_stored_mark(Some(9));
+    let mut content = ContentHasher::new();
+    for payload in payloads {
+        content.update(&Media::Bytes(payload[1..].to_vec()));
+        writer.write_block(payload).unwrap();
+    }
+    let written = writer
+        .finish(content.digest(), &Metadata::default())
+        .unwrap();
+    assert_eq!(written.out.len() as u64, written.bytes);
+    (written.codec, written.out)
+}
+
+#[test]
+fn content_as_it_is_becomes_a_stored_stream() {
+    let stored = |bytes: usize| [&[9][..], &vec![1; bytes]].concat();
+    let (half, one) = (stored(MAX_COMPACT_BYTES / 2), stored(1));
+    let smallest = |payloads: &[&[u8]]| marked(payloads, 1, Latency::Smallest);
+    // Several blocks that fit the compact form, or a long one.
+    for (payloads, content_bytes) in [
+        (&[&half[..], &half][..], MAX_COMPACT_BYTES),
+        (&[&one, &one, &one], 3),
+        (&[&stored(1 << 21)], 1 << 21),
+    ] {
+        let (codec, file) = smallest(payloads);
+        assert_eq!(codec, CodecId::STORE);
+        assert!(file.len() <= content_bytes + 16);
+        let (pieces, _, _) = read(&file).unwrap();
+        assert!(pieces.concat() == vec![1; content_bytes]);
+    }
+    // A short one, one too many, one that is something else, and a live stream.
+    let other = [8, 1, 1];
+    for payloads in [
+        &[&one[..]][..],
+        &[&half, &half, &one],
+        &[&one, &other],
+        &[&other],
+    ] {
+        let (codec, file) = smallest(payloads);
+        assert_eq!(codec, CodecId::TEXT);
+        let mut reader = ContainerReader::open(&file[..], Budget::new(Limits::default())).unwrap();
+        for payload in payloads {
+            assert!(reader.next_block().unwrap().unwrap().payload == *payload);
+        }
+    }
+    assert_eq!(marked(&[&one, &one], 0, Latency::Live).0, CodecId::TEXT);
+}
+
+#[test]
+fn stored_bytes_of_open_length_are_stepped_over() {
+    let content: Vec<u8> = (0..MAX_COMPACT_BYTES + 5)
+        .map(|i| (i % 251) as u8)
+        .collect();
+    let (first, second) = content.split_at(MAX_COMPACT_BYTES);
+    let none = Metadata::default();
+    let file = container(
+        &[first.to_vec(), second.to_vec()],
+        &none,
+        &none,
+        Latency::Smallest,
+    );
+    for (count, expected) in [(0, 0), (1 << 24, 1 << 24), (u64::MAX, (1 << 24) + 5)] {
+        let source = std::io::Cursor::new(&file);
+        let mut reader = ContainerReader::open(source, Budget::new(Limits::default())).unwrap();
+        assert_eq!(reader.skip_stored(count).unwrap(), expected);
+        let mut rest = Vec::new();
+        while let Some(block) = reader.next_block().unwrap() {
+            rest.extend(block.payload);
+        }
+        assert!(rest == content[expected as usize..]);
+        reader.finish(None).unwrap();
+    }
+    let (_, compact) = marked(&[&[9, 1]], 0, Latency::Smallest);
+    let source = std::io::Cursor::new(&compact);
+    let mut reader = ContainerReader::open(source, Budget::new(Limits::default())).unwrap();
+    assert_eq!(reader.skip_stored(1).unwrap(), 0);
 }

@@ -177,7 +177,7 @@ fn decode_file(
 
 /// What a file is decoded to, and how.
 struct How<'a> {
-    /// A part of a sound.
+    /// A part of a sound, or of bytes.
     wanted: Option<Wanted>,
     /// Go on behind damage.
     recover: bool,
@@ -252,14 +252,17 @@ fn decode_recovering(
     })
 }
 
-/// Writes a part of a sound as a file of its own.
+/// Writes a part of a sound, or of bytes, as a file of its own.
 fn decode_range<R: BufRead>(
     mut range: RangeReader<'_, R>,
     how: &How,
     sink: Sink<'_>,
 ) -> Result<Done, Failure> {
     let header = range.decoder().header().clone();
-    let format = how.format.unwrap_or(OutputFormat::Wav);
+    let format = match header.media {
+        MediaHeader::Bytes => OutputFormat::Bytes,
+        _ => how.format.unwrap_or(OutputFormat::Wav),
+    };
     let metadata = range.metadata();
     let mut writer = rcodec_io::create(format, &header.media, &metadata, sink, &how.budget)?;
     while let Some(unit) = range.next_unit()? {

@@ -21,6 +21,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// By how many bytes bytes may grow.
+const MOST_GROWTH_BYTES: u64 = 16;
+
+const STORED_NOTE: &str = "stored: it is small already";
+
 /// Quality where `--lossy` names none.
 const DEFAULT_QUALITY: u8 = 75;
 
@@ -123,8 +128,10 @@ impl<'a> Job<'a> {
         options.extend(args.level.map(|level| ("level".to_string(), level)));
         options.extend(args.long.map(|log| ("long".to_string(), log)));
         let memory = args.memory.map(|bytes| (bytes >> 20) as i64);
-        let text_options = memory.map(|mib| ("memory_mib".to_string(), mib));
-        let text_options = text_options.into_iter().collect();
+        let mut text_options = Vec::new();
+        text_options.extend(memory.map(|mib| ("memory_mib".to_string(), mib)));
+        let block = args.block_size.map(|bytes| bytes.div_ceil(1024) as i64);
+        text_options.extend(block.map(|kib| ("block_kib".to_string(), kib)));
         let rate = match args.quality {
             None if args.bitrate.is_some() => Rate::TargetBitrate(args.bitrate.unwrap_or(0)),
             Some(quality) => Rate::Quality(f32::from(quality)),
@@ -238,11 +245,15 @@ impl<'a> Job<'a> {
             let stored_file = PendingFile::create(path, force)?;
             let stored = self.encode(input, &self.progress(input), store, stored_file.writer())?;
             if stored.rcd_bytes < done.rcd_bytes {
-                let note = done
-                    .note
-                    .or_else(|| Some("stored: it is small already".to_string()));
+                let note = done.note.or_else(|| Some(STORED_NOTE.to_string()));
                 (pending, done) = (stored_file, Done { note, ..stored });
             }
+        }
+        let is_bytes = done.media.kind() == MediaKind::Bytes;
+        if is_bytes && done.rcd_bytes > progress.read_bytes() + MOST_GROWTH_BYTES {
+            let stored_file = PendingFile::create(path, force)?;
+            done = self.store_written(&pending, &stored_file, done, progress)?;
+            pending = stored_file;
         }
         if !self.args.no_verify {
             progress.clear();
@@ -253,6 +264,50 @@ impl<'a> Job<'a> {
             remove_source(&input.path, attributes.as_ref())?;
         }
         Ok(done)
+    }
+
+    /// Writes the content of a finished encode again, as it is: of a pipe too,
+    /// of which nobody knew at the beginning that it is all noise.
+    fn store_written(
+        &self,
+        written: &PendingFile,
+        stored: &PendingFile,
+        done: Done,
+        progress: &Arc<FileProgress>,
+    ) -> Result<Done, Failure> {
+        let store = rcodec::codec(CodecId::STORE)?;
+        let context = DecodeContext {
+            threads: rayon::current_num_threads(),
+            dictionary: &self.dictionary,
+            budget: Budget::new(Limits::unlimited()),
+            progress: &NoProgress,
+        };
+        let reader = BufReader::with_capacity(READ_BUFFER_BYTES, written.reopen()?);
+        let mut decoder = StreamDecoder::open(reader, context)?;
+        let mut encoder = StreamEncoder::new(
+            store,
+            &done.media,
+            decoder.metadata().clone(),
+            EncodeContext {
+                options: &[],
+                dictionary: &[],
+                model: None,
+                ..self.context(store, Rate::Lossless, progress)
+            },
+            Latency::Smallest,
+            stored.writer(),
+        )?;
+        while let Some(unit) = decoder.next_unit()? {
+            encoder.write(unit)?;
+        }
+        let tail = decoder.finish()?.tail;
+        let encoded = encoder.finish(&tail)?;
+        Ok(Done {
+            rcd_bytes: encoded.bytes,
+            codec: store,
+            note: done.note.or_else(|| Some(STORED_NOTE.to_string())),
+            ..done
+        })
     }
 
     fn progress(&self, input: &Input) -> Arc<FileProgress> {
@@ -350,7 +405,7 @@ impl<'a> Job<'a> {
             samples: encoded.samples,
             note: choice.note.or(source.note()).map(str::to_string),
             media,
-            codec: choice.codec,
+            codec: rcodec::codec(encoded.codec)?,
         })
     }
 

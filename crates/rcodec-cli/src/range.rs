@@ -1,12 +1,14 @@
-//! `decode --from --to`: some of the samples of a sound.
+//! `decode --from --to`: some of the samples of a sound, or of the bytes.
 
 use crate::exit::Failure;
 use crate::inputs::Input;
+use crate::limits::parse_size;
 use rcodec::{
-    AudioBlock, CodecId, DecodeContext, LossySeek, Media, MediaHeader, Metadata, MetadataKey,
-    StreamDecoder,
+    AudioBlock, CodecId, DecodeContext, LossySeek, Media, MediaHeader, MediaKind, Metadata,
+    MetadataKey, NoProgress, StreamDecoder,
 };
 use std::io::{BufRead, Seek};
+use std::ops::Range;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
@@ -51,22 +53,77 @@ pub(crate) fn parse_time(text: &str) -> Result<Time, String> {
     time.map(Time).ok_or_else(bad)
 }
 
-/// Which frames are wanted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) from: Option<Time>,
-    pub(crate) to: Option<Time>,
+/// Where a part begins or ends: a time, an offset in bytes, or what may be
+/// either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    time: Option<Time>,
+    offset: Option<u64>,
 }
 
-/// Gives the units of a range of frames.
+/// A time, or an offset such as `1000000` or `64K`.
+pub(crate) fn parse_position(text: &str) -> Result<Position, String> {
+    let offset = || parse_size(text).ok();
+    let position = Position {
+        time: parse_time(text).ok(),
+        offset: text
+            .starts_with(|c: char| c.is_ascii_digit())
+            .then(offset)
+            .flatten(),
+    };
+    match position {
+        Position {
+            time: None,
+            offset: None,
+        } => Err(format!(
+            "{text:?} is no time such as 1:02:03.5 or 75, and no offset such as 1000000 or 64K"
+        )),
+        _ => Ok(position),
+    }
+}
+
+/// Which part is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) from: Option<Position>,
+    pub(crate) to: Option<Position>,
+}
+
+impl Wanted {
+    /// The range in frames of a sound, or in bytes.
+    fn range(&self, media: &MediaHeader) -> Result<Range<u64>, Failure> {
+        let place = |position: Position| match media {
+            MediaHeader::Audio(audio) => position
+                .time
+                .map(|time| time.frame(audio.sample_rate))
+                .ok_or_else(|| Failure::usage("sound has times (--from 1:02.5), not sizes")),
+            MediaHeader::Bytes => position
+                .offset
+                .ok_or_else(|| Failure::usage("bytes have offsets (--from 1000000), not times")),
+            _ => Err(Failure::usage(
+                "only sound and bytes have parts (--from, --to)",
+            )),
+        };
+        let from = self.from.map_or(Ok(0), place)?;
+        let to = self.to.map_or(Ok(u64::MAX), place)?;
+        // No bytes are a part of bytes; no sound is no file.
+        if from > to || from == to && media.kind() != MediaKind::Bytes {
+            return Err(Failure::usage("--to is not behind --from"));
+        }
+        Ok(from..to)
+    }
+}
+
+/// Gives the units of a range of frames or bytes.
 pub(crate) struct RangeReader<'a, R: BufRead> {
     decoder: StreamDecoder<'a, R>,
+    /// Samples of a frame; 1 of bytes.
     channels: u64,
     /// The frame at which the next decoded unit begins.
     at: u64,
-    from: u64,
-    to: u64,
-    frames: u64,
+    wanted: Range<u64>,
+    /// Frames given so far.
+    given: u64,
 }
 
 impl<'a, R: BufRead + Seek> RangeReader<'a, R> {
@@ -76,22 +133,62 @@ impl<'a, R: BufRead + Seek> RangeReader<'a, R> {
         context: DecodeContext<'a>,
         wanted: Wanted,
     ) -> Result<Self, Failure> {
-        let mut range = Self::read(reader, context, wanted)?;
+        let for_one_block = DecodeContext {
+            budget: context.budget.clone(),
+            progress: &NoProgress,
+            ..context
+        };
+        let mut range = Self::open(reader, context, wanted)?;
         let header = range.decoder.header();
+        let from = range.wanted.start;
         match header.codec {
             CodecId::AUDIO_LOSSLESS => {
                 let block_frames = rcodec::block_frames(header)?;
-                let skipped = range.decoder.skip_blocks(range.from / block_frames)?;
+                let skipped = range.decoder.skip_blocks(from / block_frames)?;
                 range.at = skipped * block_frames;
             }
             CodecId::AUDIO_LOSSY => {
-                let mut way = LossySeek::new(header, range.from)?;
-                range.decoder.skip_blocks_while(|start| way.passes(start))?;
+                let mut way = LossySeek::new(header, from)?;
+                range
+                    .decoder
+                    .skip_blocks_while(|start, _| way.passes(start))?;
                 range.at = way.begin();
+            }
+            CodecId::STORE => {
+                range.at = range.decoder.skip_stored(from)?;
+                range.skip_contents(|_, payload_bytes| Ok(payload_bytes))?;
+            }
+            CodecId::TEXT => range.skip_contents(rcodec::content_bytes)?,
+            // Its payloads do not say how long their contents are. The last one
+            // may be short, and is not stepped over if the range begins there.
+            CodecId::ZSTD if from > 0 => {
+                if let Some(bytes) = range.decoder.first_block_bytes(for_one_block)? {
+                    let skipped = range.decoder.skip_blocks((from - 1) / bytes.max(1))?;
+                    range.at = skipped * bytes;
+                }
             }
             _ => {}
         }
+        range.stop_behind();
         Ok(range)
+    }
+
+    /// Steps over blocks whose content ends before the range begins, given what
+    /// tells its length by the beginning of a payload and the payload's length.
+    fn skip_contents(
+        &mut self,
+        content_bytes: impl Fn(&[u8], u64) -> rcodec::Result<u64>,
+    ) -> Result<(), Failure> {
+        let (at, from) = (&mut self.at, self.wanted.start);
+        self.decoder.skip_blocks_while(|start, payload_bytes| {
+            let end = at.saturating_add(content_bytes(start, payload_bytes)?);
+            let is_before = end <= from;
+            if is_before {
+                *at = end;
+            }
+            Ok(is_before)
+        })?;
+        Ok(())
     }
 }
 
@@ -102,24 +199,33 @@ impl<'a, R: BufRead> RangeReader<'a, R> {
         context: DecodeContext<'a>,
         wanted: Wanted,
     ) -> Result<Self, Failure> {
+        let mut range = Self::open(reader, context, wanted)?;
+        range.stop_behind();
+        Ok(range)
+    }
+
+    fn open(reader: R, context: DecodeContext<'a>, wanted: Wanted) -> Result<Self, Failure> {
         let decoder = StreamDecoder::open(reader, context)?;
-        let MediaHeader::Audio(audio) = &decoder.header().media else {
-            return Err(Failure::usage("only sound has times (--from, --to)"));
+        let media = &decoder.header().media;
+        let wanted = wanted.range(media)?;
+        let channels = match media {
+            MediaHeader::Audio(audio) => u64::from(audio.channels),
+            _ => 1,
         };
-        let (channels, rate) = (u64::from(audio.channels), audio.sample_rate);
-        let from = wanted.from.map_or(0, |time| time.frame(rate));
-        let to = wanted.to.map_or(u64::MAX, |time| time.frame(rate));
-        if from >= to {
-            return Err(Failure::usage("--to is not behind --from"));
-        }
         Ok(RangeReader {
             decoder,
             channels,
             at: 0,
-            from,
-            to,
-            frames: 0,
+            wanted,
+            given: 0,
         })
+    }
+
+    /// Says that nothing behind the range will be asked for.
+    fn stop_behind(&mut self) {
+        let frames = self.wanted.end.saturating_sub(self.at);
+        self.decoder
+            .stop_after(frames.saturating_mul(self.channels));
     }
 
     pub(crate) fn decoder(&self) -> &StreamDecoder<'a, R> {
@@ -134,30 +240,50 @@ impl<'a, R: BufRead> RangeReader<'a, R> {
 
     /// Samples given so far.
     pub(crate) fn samples(&self) -> u64 {
-        self.frames * self.channels
+        self.given * self.channels
     }
 
     /// The next unit of the range.
     pub(crate) fn next_unit(&mut self) -> Result<Option<Media>, Failure> {
-        while self.at < self.to {
-            let Some(Media::Audio(unit)) = self.decoder.next_unit()? else {
+        while self.at < self.wanted.end {
+            let Some(unit) = self.decoder.next_unit()? else {
                 break;
             };
-            let frames = unit.samples.len() as u64 / self.channels;
-            let begin = self.from.clamp(self.at, self.at + frames) - self.at;
-            let end = self.to.clamp(self.at, self.at + frames) - self.at;
+            let samples = match &unit {
+                Media::Audio(block) => block.samples.len(),
+                Media::Bytes(bytes) => bytes.len(),
+                _ => 0,
+            };
+            let frames = samples as u64 / self.channels;
+            let begin = self.wanted.start.clamp(self.at, self.at + frames) - self.at;
+            let end = self.wanted.end.clamp(self.at, self.at + frames) - self.at;
             self.at += frames;
             if begin < end {
-                self.frames += end - begin;
-                let range = (begin * self.channels) as usize..(end * self.channels) as usize;
-                let samples = unit.samples[range].to_vec();
-                return Ok(Some(Media::Audio(AudioBlock { samples })));
+                self.given += end - begin;
+                let kept = (begin * self.channels) as usize..(end * self.channels) as usize;
+                return Ok(Some(part_of(unit, kept)));
             }
         }
-        if self.frames == 0 {
-            return Err(Failure::usage("the sound ends before --from"));
+        // Bytes may end where the range begins.
+        let is_missing = match self.decoder.header().media {
+            MediaHeader::Bytes => self.at < self.wanted.start,
+            _ => self.given == 0,
+        };
+        if is_missing {
+            return Err(Failure::usage("the content ends before --from"));
         }
         Ok(None)
+    }
+}
+
+/// Some of the samples of a unit.
+fn part_of(unit: Media, kept: Range<usize>) -> Media {
+    match unit {
+        Media::Audio(block) => Media::Audio(AudioBlock {
+            samples: block.samples[kept].to_vec(),
+        }),
+        Media::Bytes(bytes) => Media::Bytes(bytes[kept].to_vec()),
+        image => image,
     }
 }
 
@@ -209,6 +335,17 @@ mod tests {
             "+1",
         ] {
             assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn positions_are_times_or_offsets() {
+        let of = |text| parse_position(text).map(|p| (p.time.is_some(), p.offset));
+        assert_eq!(of("75"), Ok((true, Some(75))));
+        assert_eq!(of("1:15"), Ok((true, None)));
+        assert_eq!(of("64K"), Ok((false, Some(65_536))));
+        for bad in ["", "K", "+1", "-1", "x", "1:60", "99999999999T"] {
+            assert!(of(bad).is_err(), "{bad}");
         }
     }
 

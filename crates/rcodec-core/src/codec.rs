@@ -284,6 +284,12 @@ pub trait Codec: Send + Sync {
         context: EncodeContext<'a>,
     ) -> Result<Box<dyn Encoder + 'a>>;
 
+    /// What payloads begin with whose rest is the content as it is, for codecs
+    /// of bytes that have such: the codec `store` keeps it for less.
+    fn stored_mark(&self) -> Option<u8> {
+        None
+    }
+
     /// Begins to decode. Nothing in `header` can be trusted.
     ///
     /// # Errors
@@ -342,4 +348,9 @@ pub trait Decoder {
     /// The next unit, or `None` after the last. Offsets in errors are those of
     /// the file.
     fn next_unit(&mut self, source: &mut dyn BlockSource) -> Result<Option<Media>>;
+
+    /// Says, before the first unit is asked for, that no more than so many
+    /// samples (bytes, for bytes) will be needed: what comes behind them need
+    /// not be decoded. More of them may come all the same.
+    fn stop_after(&mut self, _samples: u64) {}
 }

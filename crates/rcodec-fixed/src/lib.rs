@@ -54,6 +54,7 @@ mod tensor;
 mod work;
 
 pub use engine::Engine;
+pub use kernel::pages::prefer_large_pages;
 pub use kernel::prefetch::prefetch;
 pub use layers::{
     ByteMatrix, ByteMatrixSpec, CausalConv1d, CausalConv1dSpec, CausalState, Conv2d, Conv2dSpec,

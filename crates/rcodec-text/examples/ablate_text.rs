@@ -1,9 +1,16 @@
-//! What each part of a class is worth: payload bytes of files without a prior,
-//! with one part silenced after the other, as CSV. The part is still computed, so
-//! times do not say what it costs; instruction counts do.
+//! What each part of a class is worth, and what it costs: payload bytes of files
+//! without a prior, with one part left out after the other, as CSV; and what that
+//! saves in time, in percent of the whole.
 //!
 //! `cargo run --release -p rcodec-text --features ablation --example ablate_text -- EFFORT FILE…`
+//!
+//! Contexts (but for their hashes), match models, and direct probabilities are
+//! left out for good. Mixers and maps have no say, but are computed, of maps all
+//! but learning: what they cost is not shown. With `-i` before EFFORT, time is
+//! instructions as `valgrind --tool=callgrind` counts them for the first file, which
+//! no load disturbs (a file of some KB will do); else CPU time, of all files.
 
+use cpu_time::ProcessTime;
 use rcodec_core::{BlockSink, Codec, Effort, EncodeContext, Media, MediaHeader, Result};
 use rcodec_text::Text;
 use std::process::Command;
@@ -104,15 +111,9 @@ const MAPS: [&str; 6] = [
 /// Name and number of every part.
 fn parts(is_full: bool) -> Vec<(String, String)> {
     let contexts = if is_full { &FULL[..] } else { &STANDARD[..] };
-    let count = contexts.len();
     let mut parts = vec![("all".to_owned(), String::new())];
     for (i, context) in contexts.iter().enumerate() {
-        let run = if is_full {
-            format!(",input:{}", count + i)
-        } else {
-            String::new()
-        };
-        parts.push((format!("context {context}"), format!("input:{i}{run}")));
+        parts.push((format!("context {context}"), format!("context:{i}")));
     }
     let list = |from: usize, count: usize| {
         let inputs: Vec<String> = (from..from + count).map(|i| format!("input:{i}")).collect();
@@ -121,13 +122,16 @@ fn parts(is_full: bool) -> Vec<(String, String)> {
     if is_full {
         parts.push(("all runs".to_owned(), list(28, 28)));
         for (i, shortest) in [5, 8, 16].iter().enumerate() {
-            parts.push((format!("match {shortest}"), list(56 + 2 * i, 2)));
+            parts.push((format!("match {shortest}"), format!("match:{i}")));
         }
-        parts.push(("all matches".to_owned(), list(56, 6)));
+        parts.push((
+            "all matches".to_owned(),
+            "match:0,match:1,match:2".to_owned(),
+        ));
         parts.push(("order0".to_owned(), list(62, 1)));
-        parts.push(("direct probabilities".to_owned(), list(64, 4)));
+        parts.push(("direct probabilities".to_owned(), "direct:0".to_owned()));
     } else {
-        parts.push(("match 6".to_owned(), list(11, 2)));
+        parts.push(("match 6".to_owned(), "match:0".to_owned()));
         parts.push(("order0".to_owned(), list(13, 1)));
     }
     let mixers = if is_full { 14 } else { 4 };
@@ -143,34 +147,82 @@ fn parts(is_full: bool) -> Vec<(String, String)> {
     parts
 }
 
+/// What one run says.
+#[derive(Default)]
+struct Run {
+    bytes: Vec<usize>,
+    /// Instructions, or microseconds.
+    time: f64,
+}
+
+/// Runs this program by itself, with a part left out.
+fn run(without: &str, effort: &str, files: &[String], counts: bool) -> Result<Run> {
+    let program = std::env::current_exe()?;
+    let mut command = Command::new(&program);
+    command.arg(effort).args(files);
+    command.env("RCODEC_TEXT_WITHOUT", without);
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let numbers: Vec<usize> = text.lines().filter_map(|l| l.parse().ok()).collect();
+    let (&microseconds, bytes) = numbers.split_last().unwrap_or((&0, &[]));
+    let mut run = Run {
+        bytes: bytes.to_vec(),
+        time: microseconds as f64,
+    };
+    if counts && let Some(first) = files.first() {
+        let mut counted = Command::new("valgrind");
+        counted.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        counted.arg(&program).args([effort, first]);
+        counted.env("RCODEC_TEXT_WITHOUT", without);
+        let report = String::from_utf8_lossy(&counted.output()?.stderr).into_owned();
+        let count = report.lines().find_map(|l| l.split_once("Collected : "));
+        run.time = count
+            .and_then(|(_, n)| n.trim().parse().ok())
+            .unwrap_or(0.0);
+    }
+    Ok(run)
+}
+
 fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let counts = args.first().is_some_and(|arg| arg == "-i");
+    if counts {
+        args.remove(0);
+    }
     let [effort, files @ ..] = &args[..] else {
-        println!("EFFORT FILE…");
+        println!("[-i] EFFORT FILE…");
         return Ok(());
     };
-    let effort: u8 = effort.parse().unwrap_or(5);
+    let number: u8 = effort.parse().unwrap_or(5);
     // One part: this program, started by itself.
     if std::env::var_os("RCODEC_TEXT_WITHOUT").is_some() {
+        let start = ProcessTime::now();
         for file in files {
-            println!("{}", payload_bytes(file, effort)?);
+            println!("{}", payload_bytes(file, number)?);
         }
+        println!("{}", start.elapsed().as_micros());
         return Ok(());
     }
     let names = files.iter().map(|f| f.rsplit('/').next().unwrap_or(f));
     let names: Vec<&str> = names.collect();
-    println!("effort,part,total_bytes,percent,{}", names.join(","));
-    let mut all_bytes = 0;
-    for (name, without) in parts(effort > 6) {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(&args).env("RCODEC_TEXT_WITHOUT", without);
-        let output = String::from_utf8_lossy(&command.output()?.stdout).into_owned();
-        let bytes: Vec<usize> = output.lines().filter_map(|l| l.parse().ok()).collect();
-        let total: usize = bytes.iter().sum();
-        all_bytes = if name == "all" { total } else { all_bytes };
-        let percent = 100.0 * (total as f64 / all_bytes.max(1) as f64 - 1.0);
-        let by_file: Vec<String> = bytes.iter().map(usize::to_string).collect();
-        println!("{effort},{name},{total},{percent:.2},{}", by_file.join(","));
+    println!(
+        "effort,part,total_bytes,percent,time_percent,{}",
+        names.join(",")
+    );
+    let change = |now: f64, all: f64| 100.0 * (now / all.max(1.0) - 1.0);
+    let mut all = (0.0, 0.0);
+    for (name, without) in parts(number > 6) {
+        let run = run(&without, effort, files, counts)?;
+        let total: usize = run.bytes.iter().sum();
+        if name == "all" {
+            all = (total as f64, run.time);
+        }
+        let (percent, time) = (change(total as f64, all.0), change(run.time, all.1));
+        let by_file: Vec<String> = run.bytes.iter().map(usize::to_string).collect();
+        println!(
+            "{effort},{name},{total},{percent:.2},{time:.2},{}",
+            by_file.join(",")
+        );
     }
     Ok(())
 }

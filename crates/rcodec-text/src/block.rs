@@ -221,9 +221,10 @@ fn encode_with(
     Ok(coder.finish())
 }
 
-/// The content of a payload.
+/// The content of a payload, or at least the first `wanted` bytes of it.
 pub(crate) fn decompress(
     form: Form<'_>,
+    wanted: u64,
     models: &Models,
     budget: &Budget,
     tick: Tick<'_>,
@@ -247,18 +248,25 @@ pub(crate) fn decompress(
         None => None,
     };
     let prior = in_use.as_ref().map(|in_use| &in_use.prior);
+    let coded = Coded {
+        bytes: coded,
+        content_bytes: head.content_bytes,
+        wanted_bytes: head
+            .content_bytes
+            .min(usize::try_from(wanted).unwrap_or(usize::MAX)),
+    };
     let content = match head.class {
         ClassId::Standard => decode_with(
             &mut Standard::new(&STANDARD_CLASS, head.table_bits, prior, budget)?,
             None,
-            (&head, coded),
+            coded,
             budget,
             tick,
         ),
         ClassId::Full => decode_with(
             &mut Full::new(&FULL_CLASS, head.table_bits, prior, budget)?,
             None,
-            (&head, coded),
+            coded,
             budget,
             tick,
         ),
@@ -267,7 +275,7 @@ pub(crate) fn decompress(
             model.listen(budget)?;
             let llm = models.adviser(head.class)?;
             let adviser = adviser(llm.as_ref(), budget)?;
-            decode_with(&mut model, Some(adviser), (&head, coded), budget, tick)
+            decode_with(&mut model, Some(adviser), coded, budget, tick)
         }
     };
     content.map_err(|e| e.offset_by(coded_at))
@@ -320,16 +328,23 @@ fn prior_named(number: u8, own: Option<ModelId>) -> Result<Option<ModelId>> {
     }
 }
 
+/// What the range coder wrote, and what of it is to be decoded.
+struct Coded<'a> {
+    bytes: &'a [u8],
+    content_bytes: usize,
+    wanted_bytes: usize,
+}
+
 fn decode_with(
     model: &mut impl ByteModel,
     mut adviser: Option<Predictor>,
-    (head, coded): (&Head, &[u8]),
+    coded: Coded<'_>,
     budget: &Budget,
     tick: Tick<'_>,
 ) -> Result<PieceBuffer> {
-    let mut decoder = RangeBitDecoder::new(coded);
-    let mut content = PieceBuffer::new(head.content_bytes);
-    for i in 0..head.content_bytes {
+    let mut decoder = RangeBitDecoder::new(coded.bytes);
+    let mut content = PieceBuffer::new(coded.wanted_bytes);
+    for i in 0..coded.wanted_bytes {
         if let Some(adviser) = &adviser {
             model.advise(adviser.weights());
         }
@@ -343,7 +358,9 @@ fn decode_with(
             tick(STEP_BYTES as u64)?;
         }
     }
-    tick((head.content_bytes % STEP_BYTES) as u64)?;
-    decoder.finish()?;
+    tick((coded.wanted_bytes % STEP_BYTES) as u64)?;
+    if coded.wanted_bytes == coded.content_bytes {
+        decoder.finish()?;
+    }
     Ok(content)
 }

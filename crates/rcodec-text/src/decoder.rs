@@ -29,6 +29,8 @@ pub(crate) struct TextDecoder<'a> {
     ended: Option<Result<()>>,
     /// Content of the blocks read so far, in bytes.
     promised: u64,
+    /// How much of it will be asked for at most.
+    wanted: u64,
     /// Work of the blocks read so far.
     work: u64,
     done: AtomicU64,
@@ -47,6 +49,7 @@ impl<'a> TextDecoder<'a> {
             waiting: None,
             ended: None,
             promised: 0,
+            wanted: u64::MAX,
             work: 0,
             done: AtomicU64::new(0),
             held: None,
@@ -57,7 +60,11 @@ impl<'a> TextDecoder<'a> {
     fn read_ahead(&mut self, source: &mut dyn BlockSource) -> Vec<Block> {
         let mut blocks = Vec::new();
         let mut needed = 0;
-        while self.ended.is_none() && blocks.len() < rayon::current_num_threads() {
+        let mut promised = self.promised;
+        while self.ended.is_none()
+            && blocks.len() < rayon::current_num_threads()
+            && promised < self.wanted
+        {
             let next = match self.waiting.take() {
                 Some(block) => Ok(Some(block)),
                 None => source.next_block(),
@@ -71,6 +78,7 @@ impl<'a> TextDecoder<'a> {
                         self.waiting = Some(block);
                         break;
                     }
+                    promised += payload::parse(&block.payload).map_or(0, |form| form.bytes());
                     blocks.push(block);
                 }
                 Ok(None) => self.ended = Some(Ok(())),
@@ -84,8 +92,9 @@ impl<'a> TextDecoder<'a> {
     fn decode(&mut self, blocks: Vec<Block>) {
         let mut affordable = Vec::new();
         for block in &blocks {
+            let wanted = self.wanted.saturating_sub(self.promised);
             let checked = payload::parse(&block.payload)
-                .and_then(|form| self.promise(&form).map(|()| form))
+                .and_then(|form| self.promise(&form).map(|()| (form, wanted)))
                 .map_err(|e| e.offset_by(block.at));
             affordable.push(checked);
         }
@@ -97,8 +106,10 @@ impl<'a> TextDecoder<'a> {
         let contents: Vec<Result<PieceBuffer>> = affordable
             .into_par_iter()
             .zip(&blocks)
-            .map(|(form, block)| {
-                block::decompress(form?, models, budget, &tick).map_err(|e| e.offset_by(block.at))
+            .map(|(checked, block)| {
+                let (form, wanted) = checked?;
+                let content = block::decompress(form, wanted, models, budget, &tick);
+                content.map_err(|e| e.offset_by(block.at))
             })
             .collect();
         self.ready.extend(contents);
@@ -106,14 +117,14 @@ impl<'a> TextDecoder<'a> {
 
     /// Checks what a block says will come out against the limits.
     fn promise(&mut self, form: &Form<'_>) -> Result<()> {
-        let (bytes, work) = match form {
-            Form::Stored(content) => (content.len() as u64, 0),
+        let work = match form {
+            Form::Stored(_) => 0,
             Form::Modelled { head, .. } => {
                 let llm = self.models.adviser(head.class)?;
-                (head.content_bytes as u64, block::work(head, llm.as_deref()))
+                block::work(head, llm.as_deref())
             }
         };
-        self.promised = self.promised.saturating_add(bytes);
+        self.promised = self.promised.saturating_add(form.bytes());
         self.budget.check_samples(self.promised)?;
         self.work = self.work.saturating_add(work);
         if self.work > self.budget.limits().max_work {
@@ -155,6 +166,10 @@ fn needed_bytes(block: &Block, models: &Models) -> u64 {
 }
 
 impl Decoder for TextDecoder<'_> {
+    fn stop_after(&mut self, samples: u64) {
+        self.wanted = samples;
+    }
+
     fn next_unit(&mut self, source: &mut dyn BlockSource) -> Result<Option<Media>> {
         self.held = None;
         loop {

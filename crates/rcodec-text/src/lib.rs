@@ -37,6 +37,7 @@ mod tests;
 mod trace;
 
 pub use own_lm::pack_language_model;
+pub use payload::content_bytes;
 pub use prior::train::{PriorOptions, train_prior};
 use rcodec_core::{
     Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error, Info, MediaHeader,
@@ -51,7 +52,7 @@ pub use trace::{Trace, trace};
 /// | effort | model | memory of the tables |
 /// |---|---|---|
 /// | 1–6 | 11 contexts | up to 16 MiB |
-/// | 7–9 | 28 contexts | up to 128 MiB, and 32 of direct probabilities |
+/// | 7–9 | 28 contexts | up to 256 MiB (128 for contents beyond 2 MiB), and 32 of direct probabilities |
 ///
 /// At effort 9, contents of up to 32 KiB are advised by the shipped language
 /// model where a sample shows that it helps: English, above all. That takes a
@@ -98,6 +99,10 @@ impl Codec for Text {
         self.info().expect_lossless(&context)?;
         self.info().expect_no_dictionary(context.dictionary)?;
         Ok(Box::new(encoder::TextEncoder::new(context)?))
+    }
+
+    fn stored_mark(&self) -> Option<u8> {
+        Some(payload::STORED)
     }
 
     fn decoder<'a>(

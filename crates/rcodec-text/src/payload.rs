@@ -101,6 +101,32 @@ pub(crate) enum Form<'a> {
     },
 }
 
+impl Form<'_> {
+    /// Bytes of the content.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Form::Stored(content) => content.len() as u64,
+            Form::Modelled { head, .. } => head.content_bytes as u64,
+        }
+    }
+}
+
+/// How many bytes come out of a block, by the first bytes of its payload (six or
+/// more, or all) and the payload's length: for readers that step over blocks.
+///
+/// # Errors
+/// As decoding, if that cannot be told.
+pub fn content_bytes(start: &[u8], payload_bytes: u64) -> Result<u64> {
+    match parse(start)? {
+        // The start may be cut.
+        Form::Stored(_) => Ok(payload_bytes.saturating_sub(1)),
+        Form::Modelled { head, .. } => Ok(head.content_bytes as u64),
+    }
+}
+
+/// The first byte of a payload that is the content as it is.
+pub(crate) const STORED: u8 = 0;
+
 const OWN_TABLE_BITS: u8 = 8;
 
 impl Head {
@@ -118,7 +144,7 @@ impl Head {
 
 /// The payload of content that no model makes smaller.
 pub(crate) fn stored(content: &[u8]) -> Vec<u8> {
-    [&[0][..], content].concat()
+    [&[STORED][..], content].concat()
 }
 
 /// Understands a payload. Offsets in errors are those within it.
@@ -127,7 +153,7 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Form<'_>> {
         return Err(Error::Truncated { at: 0 });
     };
     if first & 7 == 0 {
-        if first != 0 {
+        if first != STORED {
             return Err(Error::malformed(0, "a stored block with a model"));
         }
         return Ok(Form::Stored(rest));

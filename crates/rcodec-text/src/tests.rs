@@ -2,12 +2,13 @@
 
 use crate::Text;
 use crate::testing::{Encoded, decode, decode_some, encode, encode_units, noise, pool, text};
-use crate::{PriorOptions, train_prior};
+use crate::{PriorOptions, content_bytes, train_prior};
 use proptest::prelude::*;
 use rcodec_core::{
     Block, BlockSource, Budget, Codec, DecodeContext, Effort, EncodeContext, Error, Flow, Limits,
     Media, MediaHeader, ModelId, Progress, Rate, StreamHeader,
 };
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) fn context<'a>(effort: u8, options: &'a [(String, i64)]) -> EncodeContext<'a> {
@@ -307,6 +308,79 @@ fn every_block_is_decoded_by_itself() {
                 blocks: vec![block.clone()],
             };
             assert!(decode(&Text, &alone, DecodeContext::default()).unwrap() == piece);
+        }
+    }
+}
+
+/// Counts the bytes that were worked on.
+struct Work(AtomicU64);
+
+impl Progress for Work {
+    fn update(&self, done: u64, _total: Option<u64>) -> Flow {
+        self.0.fetch_max(done, Ordering::Relaxed);
+        Flow::Continue
+    }
+}
+
+struct Blocks(VecDeque<Vec<u8>>);
+
+impl BlockSource for Blocks {
+    fn next_block(&mut self) -> rcodec_core::Result<Option<Block>> {
+        let Some(payload) = self.0.pop_front() else {
+            return Ok(None);
+        };
+        let reservation = Budget::new(Limits::default()).reserve(1)?;
+        Ok(Some(Block {
+            payload,
+            at: 0,
+            reservation,
+        }))
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_decoded() {
+    let chosen = options(&[("block_kib", 64), ("prior", 0)]);
+    let content = [text(100_000), noise(200_000, 3), text(80_000)].concat();
+    let encoded = encode(&Text, &content, context(5, &chosen)).unwrap();
+    for (block, piece) in encoded.blocks.iter().zip(content.chunks(64 << 10)) {
+        let start = &block[..block.len().min(16)];
+        let bytes = content_bytes(start, block.len() as u64).unwrap();
+        assert_eq!(bytes, piece.len() as u64);
+    }
+    let header = StreamHeader {
+        version: 1,
+        codec: Text.info().id,
+        media: MediaHeader::Bytes,
+        params: Vec::new(),
+        models: Vec::new(),
+    };
+    for threads in [1, 3] {
+        for wanted in [0, 10, 65_536, 70_000, 380_000, u64::MAX] {
+            let work = Work(AtomicU64::new(0));
+            let decode = || {
+                let context = DecodeContext {
+                    progress: &work,
+                    ..DecodeContext::default()
+                };
+                let mut decoder = Text.decoder(&header, context).unwrap();
+                decoder.stop_after(wanted);
+                let mut source = Blocks(encoded.blocks.iter().cloned().collect());
+                let mut got = Vec::new();
+                while let Some(unit) = decoder.next_unit(&mut source).unwrap() {
+                    got.extend(unit.into_bytes().unwrap());
+                }
+                got
+            };
+            let got = pool(threads).install(decode);
+            let expected = content.len().min(wanted as usize);
+            assert!(got.len() >= expected && content.starts_with(&got));
+            // Stored blocks are given whole.
+            let work = work.0.load(Ordering::Relaxed);
+            assert!(work <= expected as u64 + (64 << 10), "{work} of {wanted}");
+            if wanted <= 70_000 {
+                assert_eq!(work, wanted);
+            }
         }
     }
 }

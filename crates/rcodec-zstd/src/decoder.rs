@@ -6,7 +6,7 @@ use crate::decompress::{Contexts, Decompressor};
 use crate::dictionary::{self, DictionaryId};
 use crate::units::{Tally, Unit};
 use rayon::prelude::*;
-use rcodec_core::{BlockSource, Budget, DecodeContext, Decoder, Error, Media, Result};
+use rcodec_core::{Block, BlockSource, Budget, DecodeContext, Decoder, Error, Media, Result};
 use std::collections::VecDeque;
 
 /// What a block may decode ahead, in bytes, if its window is no larger.
@@ -20,12 +20,15 @@ pub(crate) struct ZstdDecoder<'a> {
     contexts: Contexts<'a>,
     /// The blocks read and not yet given out, in order.
     queue: VecDeque<Pending>,
+    lengths: Lengths,
     /// Why no more blocks are read, once that is so: the end, or an error.
     ended: Option<Result<()>>,
 }
 
 /// A block on its way.
 struct Pending {
+    /// Where its payload begins in the file.
+    at: u64,
     decompressor: Decompressor,
     units: VecDeque<Unit>,
     /// How decoding ended, once it has.
@@ -40,6 +43,7 @@ impl<'a> ZstdDecoder<'a> {
             contexts: Contexts::new(dictionary, &context.budget)?,
             tally: Tally::new(&context),
             queue: VecDeque::new(),
+            lengths: Lengths::default(),
             ended: None,
         })
     }
@@ -51,11 +55,13 @@ impl<'a> ZstdDecoder<'a> {
                 || self.queue.len() < rayon::current_num_threads()
                     && has_memory_to_spare(self.tally.budget()))
         {
+            let with_place = |block: Block| Ok((block.at, Decompressor::new(block)?));
             let next = source
                 .next_block()
-                .and_then(|block| block.map(Decompressor::new).transpose());
+                .and_then(|block| block.map(with_place).transpose());
             match next {
-                Ok(Some(decompressor)) => self.queue.push_back(Pending {
+                Ok(Some((at, decompressor))) => self.queue.push_back(Pending {
+                    at,
                     decompressor,
                     units: VecDeque::new(),
                     ended: None,
@@ -79,6 +85,34 @@ impl<'a> ZstdDecoder<'a> {
             .par_iter_mut()
             .enumerate()
             .for_each(|(place, pending)| pending.decode_ahead(contexts, place == 0));
+    }
+}
+
+/// Sees to it that all blocks but the last hold equally many bytes, and the last
+/// one no more: so a reader that seeks knows where a byte stands.
+#[derive(Default)]
+struct Lengths {
+    /// Of the first block, once it has ended.
+    first: Option<u64>,
+    /// Of the block being given, so far.
+    current: u64,
+    /// Whether there was a shorter one: the last.
+    was_last: bool,
+}
+
+impl Lengths {
+    fn add(&mut self, bytes: usize) {
+        self.current += bytes as u64;
+    }
+
+    fn end_block(&mut self, at: u64) -> Result<()> {
+        let bytes = std::mem::take(&mut self.current);
+        let first = *self.first.get_or_insert(bytes);
+        if self.was_last || bytes > first {
+            return Err(Error::malformed(at, "zstd blocks of several lengths"));
+        }
+        self.was_last = bytes < first;
+        Ok(())
     }
 }
 
@@ -127,9 +161,15 @@ impl Decoder for ZstdDecoder<'_> {
                 continue;
             };
             if let Some(unit) = first.units.pop_front() {
+                self.lengths.add(unit.bytes.len());
                 return self.tally.give(unit).map(Some);
             }
-            match first.ended.take() {
+            let at = first.at;
+            match first
+                .ended
+                .take()
+                .map(|ended| ended.and_then(|()| self.lengths.end_block(at)))
+            {
                 Some(Ok(())) => {
                     self.queue.pop_front();
                 }

@@ -76,6 +76,10 @@ impl Codec for Zstd {
         Ok(Box::new(encoder::ZstdEncoder::new(context)?))
     }
 
+    fn stored_mark(&self) -> Option<u8> {
+        Some(payload::STORED)
+    }
+
     fn decoder<'a>(
         &self,
         header: &StreamHeader,

@@ -48,7 +48,10 @@ const BLOCK_HEADER_BYTES: usize = 3;
 /// Block_Type of a Compressed_Block.
 const COMPRESSED_BLOCK: u32 = 2;
 
-fn marker(form: u8) -> u8 {
+/// The first byte of a payload that is the content as it is.
+pub(crate) const STORED: u8 = marker(FORM_RAW);
+
+const fn marker(form: u8) -> u8 {
     form << 2 | MARKER
 }
 

@@ -97,6 +97,26 @@ proptest! {
     }
 }
 
+/// Readers that seek count on it.
+#[test]
+fn pieces_of_several_lengths_are_refused() {
+    let raw = |bytes: usize| crate::payload::raw(&vec![7; bytes]);
+    for (lengths, is_fine) in [
+        (&[5, 5, 5][..], true),
+        (&[5, 5, 2], true),
+        (&[5, 2, 5], false),
+        (&[5, 2, 2], false),
+        (&[2, 5], false),
+    ] {
+        let encoded = Encoded {
+            params: Vec::new(),
+            blocks: lengths.iter().map(|&bytes| raw(bytes)).collect(),
+        };
+        let decoded = decode(&Zstd, &encoded, DecodeContext::default());
+        assert_eq!(decoded.is_ok(), is_fine, "{lengths:?}");
+    }
+}
+
 /// Text and noise of several pieces (of 8 MiB, at this effort).
 fn several_pieces() -> Vec<u8> {
     [text(12 << 20), noise(9 << 20, 5), text(5 << 20)].concat()

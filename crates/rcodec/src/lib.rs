@@ -43,7 +43,7 @@ pub use rcodec_audio::lossy::{
 pub use rcodec_bitstream::{ContainerReader, ContentDigest, Form, Latency, MAGIC, Summary};
 pub use rcodec_core::*;
 #[cfg(feature = "text")]
-pub use rcodec_text::add_language_model;
+pub use rcodec_text::{add_language_model, content_bytes};
 #[cfg(feature = "zstd")]
 pub use rcodec_zstd::train_dictionary;
 #[cfg(feature = "audio")]

@@ -5,8 +5,8 @@ use rcodec_bitstream::{
     ContainerReader, ContainerWriter, ContentHasher, FORMAT_VERSION, Form, Latency, Summary,
 };
 use rcodec_core::{
-    Codec, DecodeContext, Decoder, EncodeContext, Encoder, Error, Media, MediaHeader, Metadata,
-    Result, StreamHeader,
+    Block, BlockSource, Codec, CodecId, DecodeContext, Decoder, EncodeContext, Encoder, Error,
+    Media, MediaHeader, Metadata, Result, StreamHeader,
 };
 use std::io::{BufRead, Seek, Write};
 
@@ -28,6 +28,9 @@ pub struct Encoded<W> {
     pub bytes: u64,
     /// Samples (bytes, for bytes) taken.
     pub samples: u64,
+    /// The codec of the stream: the one asked for, or `store` for bytes that it
+    /// would have kept as they are, and with more framing.
+    pub codec: CodecId,
 }
 
 impl<'a, W: Write> StreamEncoder<'a, W> {
@@ -58,9 +61,13 @@ impl<'a, W: Write> StreamEncoder<'a, W> {
             params: encoder.params(),
             models: encoder.models(),
         };
+        // Only if this build can read what comes of it.
+        let stored_mark = registry::codec(CodecId::STORE).ok();
+        let stored_mark = stored_mark.and_then(|_| codec.stored_mark());
         Ok(StreamEncoder {
             encoder,
-            container: ContainerWriter::new(out, header, metadata, latency)?,
+            container: ContainerWriter::new(out, header, metadata, latency)?
+                .with_stored_mark(stored_mark),
             content: ContentHasher::new(),
             media: media.clone(),
             lossy: info.lossy,
@@ -101,11 +108,12 @@ impl<'a, W: Write> StreamEncoder<'a, W> {
         self.encoder.finish(&mut self.container)?;
         self.take_decoded();
         let content = self.content.digest();
-        let (out, bytes) = self.container.finish(content, tail)?;
+        let written = self.container.finish(content, tail)?;
         Ok(Encoded {
-            out,
-            bytes,
+            out: written.out,
+            bytes: written.bytes,
             samples: content.samples,
+            codec: written.codec,
         })
     }
 }
@@ -186,6 +194,12 @@ impl<'a, R: BufRead> StreamDecoder<'a, R> {
         self.content.samples()
     }
 
+    /// Says that no more than so many samples will be asked for; see
+    /// [`Decoder::stop_after`].
+    pub fn stop_after(&mut self, samples: u64) {
+        self.decoder.stop_after(samples);
+    }
+
     /// The next unit, or `None` after the last.
     pub fn next_unit(&mut self) -> Result<Option<Media>> {
         let unit = self.decoder.next_unit(&mut self.container)?;
@@ -219,15 +233,54 @@ impl<R: BufRead + Seek> StreamDecoder<'_, R> {
     }
 
     /// The same, as long as `is_passed` says so of the first bytes of a
-    /// block's payload.
+    /// block's payload, and its length.
     ///
     /// # Errors
     /// What the heads of the blocks deserve, and those of `is_passed`.
     pub fn skip_blocks_while(
         &mut self,
-        is_passed: impl FnMut(&[u8]) -> Result<bool>,
+        is_passed: impl FnMut(&[u8], u64) -> Result<bool>,
     ) -> Result<u64> {
         self.container.skip_blocks_while(is_passed)
+    }
+
+    /// How many bytes come out of the first block of a stream of bytes that has
+    /// several, which it decodes for that; otherwise as
+    /// [`skip_blocks`](Self::skip_blocks). Of the codec `zstd` all blocks but the
+    /// last have that length.
+    ///
+    /// # Errors
+    /// As decoding that block.
+    pub fn first_block_bytes(&self, context: DecodeContext<'_>) -> Result<Option<u64>> {
+        let Some(block) = self.container.first_block()? else {
+            return Ok(None);
+        };
+        let header = self.header();
+        let mut decoder = registry::codec(header.codec)?.decoder(header, context)?;
+        let mut source = OneBlock(Some(block));
+        let mut bytes = 0;
+        while let Some(unit) = decoder.next_unit(&mut source)? {
+            bytes += unit.into_bytes()?.len() as u64;
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Steps over up to `count` stored bytes of open length; gives back how
+    /// many there were, 0 in other forms. Otherwise as
+    /// [`skip_blocks`](Self::skip_blocks).
+    ///
+    /// # Errors
+    /// What the end of the file deserves.
+    pub fn skip_stored(&mut self, count: u64) -> Result<u64> {
+        self.container.skip_stored(count)
+    }
+}
+
+struct OneBlock(Option<Block>);
+
+impl BlockSource for OneBlock {
+    fn next_block(&mut self) -> Result<Option<Block>> {
+        Ok(self.0.take())
     }
 }
 

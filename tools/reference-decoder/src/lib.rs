@@ -53,7 +53,14 @@ pub fn decode_with(file: &[u8], models: &Models) -> Result<Decoded> {
             if !stream.parameters.is_empty() {
                 return not_covered("zstd with a dictionary");
             }
-            bytes_of(&stream, zstandard::block)?
+            let mut lengths = Vec::new();
+            let content = bytes_of(&stream, |block| {
+                let content = zstandard::block(block)?;
+                lengths.push(content.len());
+                Ok(content)
+            })?;
+            zstandard::check_lengths(&lengths)?;
+            content
         }
         (2, Media::Image(shape)) => {
             let samples = image::decode(shape, &stream)?;
@@ -108,7 +115,10 @@ pub fn limit(samples: u64) -> Result<()> {
     Ok(())
 }
 
-fn bytes_of(stream: &Stream, block: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result<(u64, Vec<u8>)> {
+fn bytes_of(
+    stream: &Stream,
+    mut block: impl FnMut(&[u8]) -> Result<Vec<u8>>,
+) -> Result<(u64, Vec<u8>)> {
     let mut content = Vec::new();
     for payload in &stream.blocks {
         content.extend(block(payload)?);

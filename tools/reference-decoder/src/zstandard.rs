@@ -41,6 +41,18 @@ pub fn block(payload: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
+/// All pieces are equally long, but the last, which may be shorter.
+pub fn check_lengths(lengths: &[usize]) -> Result<()> {
+    let Some((last, others)) = lengths.split_last() else {
+        return Ok(());
+    };
+    let full = others.first().unwrap_or(last);
+    if others.iter().any(|length| length != full) || last > full {
+        return malformed("pieces of several lengths");
+    }
+    Ok(())
+}
+
 /// Unpacks one Compressed_Block that stands alone.
 fn lone(content: &[u8]) -> Result<Vec<u8>> {
     if content.len() > LONE {

@@ -10,6 +10,7 @@ pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod pack;
+pub(crate) mod pages;
 pub(crate) mod prefetch;
 pub(crate) mod products;
 pub(crate) mod sink;

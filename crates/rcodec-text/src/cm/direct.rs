@@ -8,7 +8,7 @@
 use rcodec_core::{Budget, Reservation, Result};
 use rcodec_entropy::logistic::stretch;
 use rcodec_entropy::{BitModel, CountedBit};
-use rcodec_fixed::prefetch;
+use rcodec_fixed::{prefer_large_pages, prefetch};
 
 /// Contexts.
 pub(crate) const DIRECT: usize = 4;
@@ -40,6 +40,7 @@ impl Direct {
     pub(crate) fn new(bits: u32, budget: &Budget) -> Result<Self> {
         let reservation = budget.reserve(Self::bytes(bits))?;
         let cells = vec![0u32; ((1 << bits) + 1) * CELLS];
+        prefer_large_pages(&cells);
         let first = cells.as_ptr().align_offset(64).min(CELLS);
         Ok(Direct {
             cells,

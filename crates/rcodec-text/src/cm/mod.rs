@@ -275,8 +275,10 @@ impl<
     /// [`claim_slots`](Self::claim_slots) needs one after the other.
     #[inline(always)]
     fn touch_lines(&self, partial: u32) {
-        for &hash in &self.hashes {
-            self.table.touch(Self::line(hash, partial));
+        for (i, &hash) in self.hashes.iter().enumerate() {
+            if !is_without_context(i) {
+                self.table.touch(Self::line(hash, partial));
+            }
         }
         if let Some(prior) = &self.prior {
             for &hash in &self.hashes {
@@ -292,11 +294,17 @@ impl<
         let check = |hash: u32| (hash as u16).wrapping_add(check_salt) | 1;
         let partial = self.partial;
         let prior = self.prior.as_ref().map(|prior| &prior.slots);
-        if RUNS && let Some(direct) = &mut self.direct {
+        if RUNS
+            && !is_without_direct()
+            && let Some(direct) = &mut self.direct
+        {
             let of_orders = std::array::from_fn(|i| self.hashes[class::DIRECT_CONTEXTS[i]]);
             direct.select(of_orders, partial);
         }
         for i in 0..C {
+            if is_without_context(i) {
+                continue;
+            }
             let hash = self.hashes[i];
             let (place, found) = self.table.claim(Self::line(hash, partial), check(hash));
             self.places[i] = place;
@@ -308,6 +316,15 @@ impl<
                 }
                 (None, None) => Slot::default(),
             };
+        }
+    }
+
+    #[inline(always)]
+    fn each_match(&mut self, mut f: impl FnMut(&mut MatchModel)) {
+        for (i, model) in self.matches.iter_mut().enumerate() {
+            if !is_without_match(i) {
+                f(model);
+            }
         }
     }
 
@@ -324,6 +341,9 @@ impl<
 
     fn store_slots(&mut self) {
         for i in 0..C {
+            if is_without_context(i) {
+                continue;
+            }
             self.table.store(self.places[i], self.slots[i]);
         }
     }
@@ -346,6 +366,9 @@ impl<
         let mut known = 0;
         let x = self.inputs.values_mut();
         for i in 0..C {
+            if is_without_context(i) {
+                continue;
+            }
             let slot = &self.slots[i];
             let state = slot.0[node];
             let p_q16 = self.state_maps[i][slot.map_index(node)].p1_q16();
@@ -366,16 +389,21 @@ impl<
         }
         let mut rest = if RUNS { 2 * C } else { C };
         let mut longest = 0;
-        for model in &self.matches {
-            let (pair, class) = model.predict(partial, bits_known);
-            x[rest] = pair[0] as i16;
-            x[rest + 1] = pair[1] as i16;
+        for (i, model) in self.matches.iter().enumerate() {
+            if !is_without_match(i) {
+                let (pair, class) = model.predict(partial, bits_known);
+                x[rest] = pair[0] as i16;
+                x[rest + 1] = pair[1] as i16;
+                longest = longest.max(class);
+            }
             rest += 2;
-            longest = longest.max(class);
         }
         x[rest] = stretch(self.order0[partial as usize & 255].p1_q16()) as i16;
         x[rest + 1] = 256;
-        if RUNS && let Some(direct) = &self.direct {
+        if RUNS
+            && !is_without_direct()
+            && let Some(direct) = &self.direct
+        {
             direct.predict(node, &mut x[rest + 2..rest + 2 + DIRECT]);
         }
         if RUNS && let Some(advice) = &mut self.advice {
@@ -417,8 +445,10 @@ impl<
     /// [`advance`](ByteModel::advance).
     #[inline(always)]
     fn update(&mut self, bit: bool) {
-        for model in &mut self.matches {
-            model.update(self.partial, self.bits_known, bit);
+        for (i, model) in self.matches.iter_mut().enumerate() {
+            if !is_without_match(i) {
+                model.update(self.partial, self.bits_known, bit);
+            }
         }
         if self.bits_known == 7 {
             self.pending = Some(bit);
@@ -452,6 +482,9 @@ impl<
             advice.update(&self.inputs, bit);
         }
         for i in 0..C {
+            if is_without_context(i) {
+                continue;
+            }
             let slot = &mut self.slots[i];
             let state = usize::from(slot.0[node]);
             self.state_maps[i][slot.map_index(node)].update(bit);
@@ -461,7 +494,10 @@ impl<
             }
         }
         self.order0[partial as usize & 255].update(bit);
-        if RUNS && let Some(direct) = &mut self.direct {
+        if RUNS
+            && !is_without_direct()
+            && let Some(direct) = &mut self.direct
+        {
             direct.update(node, bit);
         }
     }
@@ -486,6 +522,42 @@ impl<
         }
         self.store_slots();
     }
+}
+
+/// Whether a context is left out: for measuring what it is worth.
+#[inline(always)]
+fn is_without_context(i: usize) -> bool {
+    #[cfg(feature = "ablation")]
+    let is_without = WITHOUT.contexts >> i & 1 != 0;
+    #[cfg(not(feature = "ablation"))]
+    let is_without = {
+        let _ = i;
+        false
+    };
+    is_without
+}
+
+/// The same of a match model.
+#[inline(always)]
+fn is_without_match(i: usize) -> bool {
+    #[cfg(feature = "ablation")]
+    let is_without = WITHOUT.matches >> i & 1 != 0;
+    #[cfg(not(feature = "ablation"))]
+    let is_without = {
+        let _ = i;
+        false
+    };
+    is_without
+}
+
+/// The same of the direct probabilities.
+#[inline(always)]
+fn is_without_direct() -> bool {
+    #[cfg(feature = "ablation")]
+    let is_without = WITHOUT.direct;
+    #[cfg(not(feature = "ablation"))]
+    let is_without = false;
+    is_without
 }
 
 /// The probability that a run of some length goes on.
@@ -570,10 +642,10 @@ impl<
     fn advance(&mut self, history: &[u8]) {
         self.tracker.advance(history);
         let last16 = self.tracker.last16();
-        self.matches.iter_mut().for_each(|m| m.prepare(last16));
+        self.each_match(|model| model.prepare(last16));
         self.hash_contexts(history.len());
         self.finish_byte();
-        self.matches.iter_mut().for_each(|m| m.advance(history));
+        self.each_match(|model| model.advance(history));
         self.hash_expected(history.len());
         self.claim_slots();
     }

@@ -200,8 +200,14 @@ impl<const P: usize, const WIDE: bool> Refiner<P, WIDE> {
     /// Lets the maps learn the bit that came.
     #[inline(always)]
     pub(crate) fn update_maps(&mut self, bit: bool) {
-        for map in &mut self.maps {
-            map.update(bit);
+        #[cfg(feature = "ablation")]
+        let is_left_out = |i| crate::ablation::WITHOUT.maps.contains(&i);
+        #[cfg(not(feature = "ablation"))]
+        let is_left_out = |_: usize| false;
+        for (i, map) in self.maps.iter_mut().enumerate() {
+            if !is_left_out(i) {
+                map.update(bit);
+            }
         }
     }
 }

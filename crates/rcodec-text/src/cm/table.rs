@@ -7,8 +7,8 @@
 //! page.
 
 use super::state::STATES;
-use rcodec_core::{Budget, Reservation, Result};
-use rcodec_fixed::prefetch;
+use rcodec_core::{Budget, Error, Reservation, Result};
+use rcodec_fixed::{prefer_large_pages, prefetch};
 
 /// What a context knows about one half of a byte: bit histories, of the first
 /// bit at 1, of the second at 2 and 3 (after 0 and 1), and so on. Number 0
@@ -71,6 +71,20 @@ impl Line {
     }
 }
 
+/// `2^bits` empty lines, charged to the budget, in large pages where the system
+/// has them: a tenth of the time goes into finding small ones.
+fn empty_lines(bits: u32, budget: &Budget) -> Result<(Vec<Line>, Reservation)> {
+    let reservation = budget.reserve(LINE_BYTES << bits)?;
+    let count = 1 << bits;
+    let mut lines: Vec<Line> = Vec::new();
+    lines
+        .try_reserve_exact(count)
+        .map_err(|_| Error::Limit("memory"))?;
+    prefer_large_pages(lines.spare_capacity_mut());
+    lines.resize(count, Line::default());
+    Ok((lines, reservation))
+}
+
 /// Bytes of a line.
 pub(crate) const LINE_BYTES: u64 = 64;
 
@@ -91,7 +105,7 @@ pub(crate) struct Table {
 impl Table {
     /// A table of `2^bits` empty lines, charged to the budget.
     pub(crate) fn new(bits: u32, budget: &Budget) -> Result<Self> {
-        let (lines, reservation) = budget.filled(Line::default(), 1 << bits)?;
+        let (lines, reservation) = empty_lines(bits, budget)?;
         Ok(Table {
             mask: lines.len() - 1,
             lines,
@@ -175,7 +189,7 @@ impl PriorTable {
 
     /// An empty table, and what was charged for it.
     pub(crate) fn new(budget: &Budget) -> Result<(Self, Reservation)> {
-        let (lines, reservation) = budget.filled(Line::default(), 1 << PRIOR_BITS)?;
+        let (lines, reservation) = empty_lines(PRIOR_BITS, budget)?;
         Ok((PriorTable { lines }, reservation))
     }
 
