@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bytelm;
+mod expert;
 mod export;
 mod llm;
 mod prior;
@@ -14,6 +15,7 @@ use bytelm::{
     measure_bytelm, trace,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use expert::{ExpertArgs, expert};
 use export::{ExportArgs, export};
 use llm::{LlmArgs, llm};
 use prior::{PriorArgs, prior};
@@ -46,6 +48,8 @@ enum Command {
     Prior(PriorArgs),
     /// Learns the tables that lossless coding of sound begins with.
     Sound(SoundArgs),
+    /// Trains the learned expert of lossless coding of photographs.
+    Expert(ExpertArgs),
     /// Trains a small language model of the Llama family.
     Llm(LlmArgs),
     /// Writes what the core of `text` says of texts, for training `bytelm`.
@@ -142,6 +146,7 @@ pub fn run() -> Result<()> {
         ) => speeds(&Recipe::read(&recipe)?, (workers, steps)),
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::Prior(args)), _) => prior(&args),
+        (Some(Command::Expert(args)), _) => expert(&args),
         (Some(Command::Llm(args)), _) => llm(&args),
         (Some(Command::Trace(args)), _) => trace(&args),
         (Some(Command::ByteLm(args)), _) => bytelm(&args),

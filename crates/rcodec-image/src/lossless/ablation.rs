@@ -27,6 +27,7 @@ pub(crate) enum Part {
     MapByValue,
     MapByScale,
     SeenStage,
+    Learned,
     /// Graphics mode.
     Palette,
     SameRows,
