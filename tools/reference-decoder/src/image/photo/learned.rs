@@ -140,7 +140,7 @@ impl Channel<'_> {
         let a = (bitlen(unit_inverse as u32) as i32 - 14).max(0);
         let unit = |d: i32| {
             let v = i64::from(d >> drop).clamp(-65_535, 65_535);
-            let z = (v * (unit_inverse >> a) >> (20 - a - drop)).clamp(-8192, 8192);
+            let z = ((v * (unit_inverse >> a)) >> (20 - a - drop)).clamp(-8192, 8192);
             z.clamp(-1024, 1024) + (z >> 3)
         };
         let place = self.own.place(x, y);
