@@ -14,7 +14,7 @@ use super::experts::{ERROR_PAD, GUIDE, MU_Q, OWN, inverse_scale_of};
 use super::window::{Place, Window};
 use crate::lossless::logistic::quarter_log2;
 use rcodec_core::{Error, Result};
-use rcodec_fixed::{Activation, Engine, Requant, Residual, WordMatrix, WordMatrixSpec};
+use rcodec_fixed::{Activation, Engine, Requant, WordChain, WordMatrix, WordMatrixSpec};
 use std::sync::OnceLock;
 
 /// Inputs of a network; the last is always 0.
@@ -46,9 +46,9 @@ static WEIGHTS: &[u8] = include_bytes!("photo-expert.bin");
 /// Experts whose opinions the network sees.
 const OPINIONS: usize = 5;
 
-/// The layers of one network.
+/// One network.
 #[derive(Debug)]
-pub(crate) struct Network([WordMatrix; 3]);
+pub(crate) struct Network(WordChain);
 
 /// A network for each number of colours known: none, one, two.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl Trace {
 }
 
 /// Takes a network's layers off the front of `bytes`.
-fn read_layers(bytes: &mut &[u8]) -> Result<[WordMatrix; 3]> {
+fn read_layers(bytes: &mut &[u8]) -> Result<WordChain> {
     let mut layer = |i: usize| {
         let inputs = if i == 0 { INPUTS } else { UNITS[i - 1] };
         let outputs = UNITS[i];
@@ -189,7 +189,7 @@ fn read_layers(bytes: &mut &[u8]) -> Result<[WordMatrix; 3]> {
             },
         })
     };
-    Ok([layer(0)?, layer(1)?, layer(2)?])
+    WordChain::new(vec![layer(0)?, layer(1)?, layer(2)?])
 }
 
 impl Network {
@@ -199,13 +199,8 @@ impl Network {
     /// None: the lengths are those of the layers.
     #[inline(always)]
     pub(crate) fn apply(&self, engine: &Engine, inputs: &[i16; INPUTS]) -> Result<[i16; 2]> {
-        let mut first = [0; UNITS[0]];
-        let mut second = [0; UNITS[1]];
         let mut outputs = [0; UNITS[2]];
-        let [a, b, c] = &self.0;
-        a.apply(engine, inputs, Residual::None, &mut first)?;
-        b.apply(engine, &first, Residual::None, &mut second)?;
-        c.apply(engine, &second, Residual::None, &mut outputs)?;
+        self.0.apply(engine, inputs, &mut outputs)?;
         Ok(outputs)
     }
 }

@@ -205,7 +205,9 @@ pub(crate) fn examples(
     one_in: u32,
     progress: &mut GroupProgress<'_>,
 ) -> Result<[Vec<Example>; 3]> {
-    let coders = order_of(maps).into_iter().map(|_| (RangeBitEncoder::new(), 0));
+    let coders = order_of(maps)
+        .into_iter()
+        .map(|_| (RangeBitEncoder::new(), 0));
     let coders = coders.collect();
     let stages =
         run::<_, WITH_LEARNED, 32, 4>(coders, planes, maps, false, Some(one_in), progress)?;
