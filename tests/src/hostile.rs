@@ -10,7 +10,7 @@ use rcodec::{
     Error, ImageHeader, ImageStrip, Limits, MAGIC, Media, MediaHeader, MediaKind, PacketReader,
     Rate, Recovery, SampleFormat, Samples, StreamDecoder,
 };
-use rcodec_bitstream::{Cursor, write_varint};
+use rcodec_core::{Cursor, write_varint};
 use rcodec_io::{ReadOptions, Sink, SourceKind};
 use std::io::BufReader;
 use std::ops::Range;

@@ -9,7 +9,7 @@ use rcodec::{
     Budget, CodecId, ColorType, DecodeContext, Error, Latency, Limits, MediaKind, PacketReader,
     Recovery, StreamDecoder,
 };
-use rcodec_bitstream::write_varint;
+use rcodec_core::write_varint;
 use rcodec_io::ReadOptions;
 use rcodec_tests::all_samples;
 use rcodec_tests::hostile::{block, block_file, block_head, blocks, split_block};
@@ -308,7 +308,7 @@ fn enlarged() -> Vec<Bomb> {
             .collect();
         let flagged = file[3] & 0x10 != 0;
         let (flags, fields) = parts[0].1.split_at(usize::from(flagged));
-        let mut cursor = rcodec_bitstream::Cursor::new(fields, 0);
+        let mut cursor = rcodec_core::Cursor::new(fields, 0);
         let larger = match info.media {
             MediaKind::Image => [4000, 4000],
             MediaKind::Audio => [48_000, 60_000],

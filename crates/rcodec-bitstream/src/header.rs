@@ -1,10 +1,9 @@
 //! The stream header's fields.
 
-use crate::varint::{Cursor, write_varint};
 use crate::wire::{fixed_media_kind, flags, lead};
 use rcodec_core::{
-    AudioHeader, CodecId, ColorType, Error, ImageHeader, MediaHeader, MediaKind, ModelId, Result,
-    SampleFormat, StreamHeader,
+    AudioHeader, CodecId, ColorType, Cursor, Error, ImageHeader, MediaHeader, MediaKind, ModelId,
+    Result, SampleFormat, StreamHeader, write_varint,
 };
 
 const MAX_PARAMS_BYTES: u64 = 1 << 16;

@@ -17,13 +17,11 @@ mod header;
 mod metadata;
 mod reader;
 mod salvage;
-mod varint;
 mod wire;
 mod writer;
 
 pub use content::{ContentDigest, ContentHasher};
 pub use reader::{ContainerReader, Form, Summary};
 pub use salvage::{Piece, Salvaged, salvage};
-pub use varint::{Cursor, write_varint};
 pub use wire::{FORMAT_VERSION, MAGIC, MAX_COMPACT_BYTES};
 pub use writer::{ContainerWriter, Latency};

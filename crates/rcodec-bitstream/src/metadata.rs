@@ -1,8 +1,9 @@
 //! Metadata lists as bytes: a method byte, then the items (varint key, varint
 //! length, value), raw or as a Zstandard frame without its magic number.
 
-use crate::varint::{Cursor, write_varint};
-use rcodec_core::{Budget, Error, Metadata, MetadataItem, MetadataKey, Reservation, Result};
+use rcodec_core::{
+    Budget, Cursor, Error, Metadata, MetadataItem, MetadataKey, Reservation, Result, write_varint,
+};
 
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;

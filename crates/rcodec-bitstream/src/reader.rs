@@ -1,15 +1,14 @@
 //! Reads a container of either form and trusts nothing in it.
 
 use crate::content::ContentDigest;
-use crate::varint::{Cursor, MAX_VARINT_BYTES, VarintParser};
 use crate::wire::{
     FIRST_BLOCK, FORMAT_VERSION, MAGIC, MAX_COMPACT_BYTES, OPEN_LENGTH, SHORT_CHECK_BELOW, block,
     block_check, block_head_check, compact_check, lead,
 };
 use crate::{header, metadata};
 use rcodec_core::{
-    Block, BlockSource, Budget, CodecId, Error, MAX_BLOCK_BYTES, Metadata, Reservation, Result,
-    StreamHeader,
+    Block, BlockSource, Budget, CodecId, Cursor, Error, MAX_BLOCK_BYTES, MAX_VARINT_BYTES,
+    Metadata, Reservation, Result, StreamHeader, VarintParser,
 };
 use std::io::{self, BufRead, Read, Seek};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -658,7 +657,7 @@ struct Head {
 mod tests {
     use super::*;
     use crate::content::ContentHasher;
-    use crate::varint::write_varint;
+    use rcodec_core::write_varint;
     use rcodec_core::{Limits, Media};
 
     fn append_block(file: &mut Vec<u8>, kind: u8, number: u64, len: u64, payload: &[u8]) {

@@ -6,10 +6,11 @@
 //! check fits is no accident. Numbers then tell which blocks are missing, and
 //! the place of those that stand elsewhere.
 
-use crate::varint::Cursor;
 use crate::wire::{FIRST_BLOCK, FORMAT_VERSION, MAGIC, block, block_check, block_head_check, lead};
 use crate::{header, metadata};
-use rcodec_core::{Budget, Error, MAX_BLOCK_BYTES, Metadata, Reservation, Result, StreamHeader};
+use rcodec_core::{
+    Budget, Cursor, Error, MAX_BLOCK_BYTES, Metadata, Reservation, Result, StreamHeader,
+};
 use std::ops::Range;
 
 /// A piece of a damaged stream, in order.

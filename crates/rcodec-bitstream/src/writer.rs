@@ -1,13 +1,14 @@
 //! Writes a container, in the shorter of its two forms.
 
 use crate::content::ContentDigest;
-use crate::varint::write_varint;
 use crate::wire::{
     FIRST_BLOCK, MAGIC, MAX_COMPACT_BYTES, OPEN_LENGTH, SHORT_CHECK_BELOW, block, block_check,
     block_head_check, compact_check,
 };
 use crate::{header, metadata};
-use rcodec_core::{BlockSink, CodecId, Error, MAX_BLOCK_BYTES, Metadata, Result, StreamHeader};
+use rcodec_core::{
+    BlockSink, CodecId, Error, MAX_BLOCK_BYTES, Metadata, Result, StreamHeader, write_varint,
+};
 use std::io::Write;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 

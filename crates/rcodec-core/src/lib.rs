@@ -20,6 +20,7 @@ mod media;
 mod metadata;
 mod piece;
 mod progress;
+mod varint;
 
 pub use budget::{Budget, Limits, Reservation};
 pub use codec::{
@@ -34,3 +35,4 @@ pub use media::{
 pub use metadata::{Metadata, MetadataItem, MetadataKey};
 pub use piece::{PieceBuffer, UNIT_BYTES};
 pub use progress::{Flow, NoProgress, Progress};
+pub use varint::{Cursor, MAX_VARINT_BYTES, VarintParser, write_varint};

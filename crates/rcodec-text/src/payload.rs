@@ -6,7 +6,7 @@
 //! class n : rest = varint(content bytes) [u8(table bits)] range coder's bytes
 //! ```
 
-use rcodec_core::{Error, Result};
+use rcodec_core::{Cursor, Error, Result, write_varint};
 
 /// The longest content of a block, in bytes.
 pub(crate) const MAX_CONTENT_BYTES: usize = 64 << 20;
@@ -109,12 +109,7 @@ impl Head {
         let is_own = self.table_bits != self.class.table_bits(self.content_bytes);
         let own = if is_own { OWN_TABLE_BITS } else { 0 };
         payload.push(self.class.number() | own | self.snapshot << 4);
-        let mut rest = self.content_bytes;
-        while rest >= 128 {
-            payload.push(rest as u8 | 128);
-            rest >>= 7;
-        }
-        payload.push(rest as u8);
+        write_varint(payload, self.content_bytes as u64);
         if is_own {
             payload.push(self.table_bits as u8);
         }
@@ -128,7 +123,7 @@ pub(crate) fn stored(content: &[u8]) -> Vec<u8> {
 
 /// Understands a payload. Offsets in errors are those within it.
 pub(crate) fn parse(payload: &[u8]) -> Result<Form<'_>> {
-    let Some((&first, mut rest)) = payload.split_first() else {
+    let Some((&first, rest)) = payload.split_first() else {
         return Err(Error::Truncated { at: 0 });
     };
     if first & 7 == 0 {
@@ -138,32 +133,15 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Form<'_>> {
         return Ok(Form::Stored(rest));
     }
     let class = ClassId::from_number(first & 7)?;
-    let mut next = |at: u64| match rest.split_first() {
-        Some((&byte, after)) => {
-            rest = after;
-            Ok(byte)
-        }
-        None => Err(Error::Truncated { at }),
-    };
-    let mut content_bytes = 0;
-    for i in 0.. {
-        let byte = next(1 + i)?;
-        if i == 3 && byte >= 64 || byte == 0 && i > 0 {
-            return Err(Error::malformed(1 + i, "length of a block's content"));
-        }
-        content_bytes |= usize::from(byte & 127) << (7 * i);
-        if byte < 128 {
-            break;
-        }
-    }
-    if content_bytes == 0 || content_bytes > MAX_CONTENT_BYTES {
-        return Err(Error::malformed(1, "length of a block's content"));
-    }
+    let mut cursor = Cursor::new(rest, 1);
+    let range = 1..=MAX_CONTENT_BYTES as u64;
+    let content_bytes = cursor.varint_in(range, "length of a block's content")? as usize;
     let mut table_bits = class.table_bits(content_bytes);
     if first & OWN_TABLE_BITS != 0 {
-        let own = u32::from(next(2)?);
+        let at = cursor.at();
+        let own = u32::from(cursor.byte()?);
         if !TABLE_BITS.contains(&own) || own == table_bits {
-            return Err(Error::malformed(2, "size of the model's table"));
+            return Err(Error::malformed(at, "size of the model's table"));
         }
         table_bits = own;
     }
@@ -174,8 +152,8 @@ pub(crate) fn parse(payload: &[u8]) -> Result<Form<'_>> {
             table_bits,
             content_bytes,
         },
-        coded: rest,
-        coded_at: (payload.len() - rest.len()) as u64,
+        coded: cursor.rest(),
+        coded_at: cursor.at(),
     })
 }
 

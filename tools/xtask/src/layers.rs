@@ -41,7 +41,6 @@ pub(crate) const ROOT_CRATE: &str = "rcodec-core";
 
 const CODING: &[&str] = &[
     "rcodec-core",
-    "rcodec-bitstream",
     "rcodec-entropy",
     "rcodec-fixed",
     "rcodec-model",
@@ -59,12 +58,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     place(
         "rcodec-model",
         2,
-        &[
-            "rcodec-core",
-            "rcodec-bitstream",
-            "rcodec-entropy",
-            "rcodec-fixed",
-        ],
+        &["rcodec-core", "rcodec-entropy", "rcodec-fixed"],
     ),
     place("rcodec-llm", 2, &["rcodec-core", "rcodec-fixed"]),
     place("rcodec-image", 3, CODING),
@@ -74,14 +68,13 @@ pub(crate) const LAYERS: &[Layer] = &[
         3,
         &[
             "rcodec-core",
-            "rcodec-bitstream",
             "rcodec-entropy",
             "rcodec-fixed",
             "rcodec-llm",
             "rcodec-model",
         ],
     ),
-    place("rcodec-zstd", 3, &["rcodec-core", "rcodec-bitstream"]),
+    place("rcodec-zstd", 3, &["rcodec-core"]),
     place(
         "rcodec",
         4,

@@ -18,7 +18,6 @@
 //! Channels are coded one after the other, so that the later ones see all of
 //! the earlier ones, what is still to come included.
 
-use super::bytes::{ByteReader, write_varint};
 use super::channel::{ChannelPass, Places};
 use super::decision_mixer::{DecisionMixer, NarrowMixer, QuickMixer, WideMixer};
 use super::float::FloatForm;
@@ -30,7 +29,7 @@ use super::preset::{FAST_PRESETS, Mixing, Preset};
 use super::reference::{Magnitudes, choose_reference};
 use super::structure::{ChannelPlan, CodedPlan, LevelSet};
 use super::trial;
-use rcodec_core::{Budget, Effort, Error, Reservation, Result, SampleFormat};
+use rcodec_core::{Budget, Cursor, Effort, Error, Reservation, Result, SampleFormat, write_varint};
 use rcodec_entropy::{AnsDecoder, AnsEncoder, BitCoder, RangeBitDecoder, RangeBitEncoder};
 use rcodec_fixed::{Engine, Work};
 
@@ -304,7 +303,7 @@ impl<'a> BlockCoder<'a> {
 /// Decodes a block into interleaved samples, which stay charged as long as the
 /// reservation lives. Offsets in errors are those within the block.
 pub(crate) fn decode_block(payload: &[u8], layout: &Layout, budget: &Budget) -> Result<Charged> {
-    let mut reader = ByteReader::new(payload);
+    let mut reader = Cursor::new(payload, 0);
     let mode = reader.byte()?;
     if mode & !(MODE_MASK | FLAG_FRAMES) != 0 {
         return Err(Error::malformed(0, "mode of block"));
@@ -327,7 +326,7 @@ pub(crate) fn decode_block(payload: &[u8], layout: &Layout, budget: &Budget) -> 
 }
 
 fn decode_verbatim(
-    mut reader: ByteReader,
+    mut reader: Cursor,
     layout: &Layout,
     frames: u64,
     budget: &Budget,
@@ -350,7 +349,7 @@ fn decode_verbatim(
 const CHANNEL_STATE_BYTES: u64 = 1 << 22;
 
 fn decode_predicted(
-    mut reader: ByteReader,
+    mut reader: Cursor,
     preset: Option<&Preset>,
     layout: &Layout,
     frames: u64,

@@ -1,10 +1,10 @@
 //! Collects frames into blocks and has them encoded.
 
 use super::block::{Layout, Method, encode_block};
-use super::bytes::write_varint;
 use super::jobs::{JobQueue, jobs_at_once};
 use rcodec_core::{
     BlockSink, EncodeContext, Encoder, Error, Media, Reservation, Result, SampleFormat,
+    write_varint,
 };
 
 /// Samples of a block take about this many bytes while it is encoded: as they

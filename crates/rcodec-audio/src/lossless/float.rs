@@ -6,8 +6,8 @@
 //! are put into the order of their values ([`FloatForm::Ordered`]), so that
 //! near values stay near.
 
-use super::bytes::{ByteReader, write_signed};
-use rcodec_core::{Error, Result};
+use super::bytes::{read_signed, write_signed};
+use rcodec_core::{Cursor, Error, Result};
 
 /// How the floats of a block become integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,11 +113,11 @@ impl FloatForm {
         }
     }
 
-    pub(crate) fn read(reader: &mut ByteReader) -> Result<FloatForm> {
+    pub(crate) fn read(reader: &mut Cursor) -> Result<FloatForm> {
         let at = reader.at();
         match reader.byte()? {
             0 => Ok(FloatForm::Ordered),
-            1 => match i32::try_from(reader.signed()?) {
+            1 => match i32::try_from(read_signed(reader)?) {
                 Ok(lowest) if EXPONENTS.contains(&lowest) => Ok(FloatForm::Scaled(lowest)),
                 _ => Err(Error::malformed(at, "scale of floats")),
             },

@@ -39,10 +39,9 @@ mod trial;
 pub use learning::LosslessLearner;
 
 use block::{Layout, Method};
-use bytes::ByteReader;
 use rcodec_core::{
-    AudioHeader, Codec, CodecId, DecodeContext, Decoder, Effort, EncodeContext, Encoder, Error,
-    Info, MediaHeader, MediaKind, Result, SampleFormat, StreamHeader,
+    AudioHeader, Codec, CodecId, Cursor, DecodeContext, Decoder, Effort, EncodeContext, Encoder,
+    Error, Info, MediaHeader, MediaKind, Result, SampleFormat, StreamHeader,
 };
 
 /// The most samples (frames × channels) of a block, which bounds memory.
@@ -140,7 +139,7 @@ impl Codec for AudioLossless {
 /// [`Error::Parameter`] for what is no sound.
 pub fn block_frames(header: &StreamHeader) -> Result<u64> {
     let audio = audio_header(&header.media)?;
-    let mut reader = ByteReader::new(&header.params);
+    let mut reader = Cursor::new(&header.params, 0);
     let block_frames = reader.varint_in(1..=u64::from(u32::MAX), "frames of a block")?;
     if !reader.rest().is_empty() {
         return Err(Error::malformed(reader.at(), "bytes behind the parameters"));

@@ -8,8 +8,8 @@
 //! the levels between the lowest and the highest occur, the set of those that
 //! do may be sent, and only they can be coded ([`LevelSet`]).
 
-use super::bytes::{ByteReader, write_signed, write_varint};
-use rcodec_core::{Error, Result};
+use super::bytes::{read_signed, write_signed};
+use rcodec_core::{Cursor, Error, Result, write_varint};
 use rcodec_entropy::{AdaptiveBit, BitCoder, BitModel, CostEstimator};
 
 /// The widest range of levels for which a set may be sent.
@@ -131,7 +131,7 @@ impl CodedPlan {
     }
 
     fn read(
-        reader: &mut ByteReader,
+        reader: &mut Cursor,
         kind: u8,
         bits: u8,
         frames: u64,
@@ -144,7 +144,7 @@ impl CodedPlan {
             step = reader.varint_in(2..=u64::from(u32::MAX), "step of samples")?;
             offset = reader.varint_in(0..=step - 1, "offset of samples")?;
         }
-        let min = reader.signed()?;
+        let min = read_signed(reader)?;
         let span = reader.varint_in(1..=u64::from(u32::MAX), "range of samples")?;
         let max = min.checked_add(span as i64);
         let in_range = |level: i64| {
@@ -159,7 +159,7 @@ impl CodedPlan {
             return Err(Error::malformed(at, "set of too many levels"));
         }
         let at = reader.at();
-        let history_shift = reader.signed()?;
+        let history_shift = read_signed(reader)?;
         if !HISTORY_SHIFTS.contains(&history_shift) {
             return Err(Error::malformed(at, "scale of filter history"));
         }
@@ -209,7 +209,7 @@ impl ChannelPlan {
 
     /// Reads the plan of a channel, given those of the channels before it.
     pub(crate) fn read(
-        reader: &mut ByteReader,
+        reader: &mut Cursor,
         bits: u8,
         frames: u64,
         earlier: &[ChannelPlan],
@@ -220,7 +220,7 @@ impl ChannelPlan {
         match kind & KIND_MASK {
             KIND_CONSTANT if kind == KIND_CONSTANT => {
                 let (lowest, highest) = sample_range(bits);
-                let value = reader.signed()?;
+                let value = read_signed(reader)?;
                 if value < lowest || value > highest {
                     return Err(Error::malformed(at, "sample beyond the sample format"));
                 }
@@ -411,7 +411,7 @@ mod tests {
         ];
         let mut bytes = Vec::new();
         plans.iter().for_each(|plan| plan.write(&mut bytes));
-        let mut reader = ByteReader::new(&bytes);
+        let mut reader = Cursor::new(&bytes, 0);
         let mut read = Vec::new();
         for _ in &plans {
             let plan = ChannelPlan::read(&mut reader, 16, 1000, &read).unwrap();

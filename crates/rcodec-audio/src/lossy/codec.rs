@@ -6,11 +6,10 @@ use super::params::Params;
 use super::samples::{check_header, to_internal};
 use super::stream::{FrameDecoder, FrameEncoder};
 use super::tuning::Tuning;
-use crate::lossless::bytes::{ByteReader, write_varint};
 use rcodec_core::{
-    AudioBlock, AudioHeader, Block, BlockSink, BlockSource, Codec, CodecId, DecodeContext, Decoder,
-    EncodeContext, Encoder, Error, Info, Media, MediaHeader, MediaKind, Reservation, Result,
-    SampleFormat, StreamHeader,
+    AudioBlock, AudioHeader, Block, BlockSink, BlockSource, Codec, CodecId, Cursor, DecodeContext,
+    Decoder, EncodeContext, Encoder, Error, Info, Media, MediaHeader, MediaKind, Reservation,
+    Result, SampleFormat, StreamHeader, write_varint,
 };
 use rcodec_entropy::{CostEstimator, RangeBitDecoder, RangeBitEncoder};
 use std::collections::VecDeque;
@@ -154,7 +153,7 @@ impl LossySeek {
     /// [`Error::Malformed`] and [`Error::Truncated`], with offsets within the
     /// payload.
     pub fn passes(&mut self, payload: &[u8]) -> Result<bool> {
-        let mut reader = ByteReader::new(payload);
+        let mut reader = Cursor::new(payload, 0);
         let (count, dropped) = group_head(&mut reader, self.frame)?;
         let after = self.passed.saturating_add(count * self.frame);
         // What comes out of the last group ends so far before its frames do.
@@ -175,7 +174,7 @@ impl LossySeek {
 }
 
 /// How many frames a group has, and how many samples to drop at its end.
-fn group_head(reader: &mut ByteReader, frame: u64) -> Result<(u64, u64)> {
+fn group_head(reader: &mut Cursor, frame: u64) -> Result<(u64, u64)> {
     let count = reader.varint_in(1..=MAX_GROUP + 1, "frames of a group")?;
     let dropped = reader.varint_in(0..=count * frame, "samples to drop")?;
     Ok((count, dropped))
@@ -389,7 +388,7 @@ struct GroupDecoder<'a> {
 
 impl GroupDecoder<'_> {
     fn decode(&mut self, block: &Block) -> Result<Vec<i32>> {
-        let mut reader = ByteReader::new(&block.payload);
+        let mut reader = Cursor::new(&block.payload, 0);
         let (count, dropped) = group_head(&mut reader, self.frames.params.frame as u64)?;
         let length = count * self.frames.params.frame as u64;
         let samples = length * self.channels as u64;

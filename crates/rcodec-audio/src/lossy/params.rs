@@ -2,8 +2,7 @@
 
 use super::layout::{frame_for, is_frame};
 use super::step::StepRule;
-use crate::lossless::bytes::{ByteReader, write_varint};
-use rcodec_core::{Error, Result};
+use rcodec_core::{Cursor, Error, Result, write_varint};
 
 /// How a stream is cut into frames and quantised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ impl Params {
     /// [`Error::Malformed`] and [`Error::Truncated`], with offsets within the
     /// parameters.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut reader = ByteReader::new(bytes);
+        let mut reader = Cursor::new(bytes, 0);
         let frame = reader.varint_in(32..=4096, "samples of a frame")? as usize;
         if !is_frame(frame) {
             return Err(Error::malformed(0, "samples of a frame"));

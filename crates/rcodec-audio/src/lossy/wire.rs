@@ -3,8 +3,7 @@
 
 use super::packet::{PacketDecoder, PacketEncoder, PacketOptions};
 use super::samples::check_header;
-use crate::lossless::bytes::{ByteReader, write_varint};
-use rcodec_core::{AudioHeader, Error, Result, SampleFormat};
+use rcodec_core::{AudioHeader, Cursor, Error, Result, SampleFormat, VarintParser, write_varint};
 use std::io::{self, Read, Write};
 
 /// The first bytes: magic number and version.
@@ -141,7 +140,7 @@ impl<R: Read> PacketReader<R> {
         if check != crc32fast::hash(&bytes).to_le_bytes() {
             return Err(Error::Checksum { block: 1, at: 0 });
         }
-        let mut reader = ByteReader::new(&bytes[begin..]);
+        let mut reader = Cursor::new(&bytes[begin..], 0);
         let header = AudioHeader {
             sample_rate: reader.varint_in(1..=u32::MAX.into(), "frames per second")? as u32,
             channels: reader.varint_in(1..=u16::MAX.into(), "channels")? as u16,
@@ -295,7 +294,7 @@ fn take(src: &mut impl Read, at: &mut u64, count: usize) -> Result<Vec<u8>> {
 
 /// Reads a varint; its bytes are appended to `bytes`.
 fn take_varint(src: &mut impl Read, at: &mut u64, bytes: &mut Vec<u8>) -> Result<u64> {
-    let begin = bytes.len();
+    let mut parser = VarintParser::default();
     loop {
         let mut byte = [0];
         match src.read_exact(&mut byte) {
@@ -306,13 +305,12 @@ fn take_varint(src: &mut impl Read, at: &mut u64, bytes: &mut Vec<u8>) -> Result
             Err(e) => return Err(e.into()),
         }
         bytes.push(byte[0]);
-        if byte[0] < 0x80 || bytes.len() - begin == 10 {
-            break;
+        match parser.push(byte[0]) {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => {}
+            Err(what) => return Err(Error::malformed(*at - 1, what)),
         }
     }
-    let length = (bytes.len() - begin) as u64;
-    let varint = ByteReader::new(&bytes[begin..]).varint();
-    varint.map_err(|e| e.offset_by(*at - length))
 }
 
 #[cfg(test)]

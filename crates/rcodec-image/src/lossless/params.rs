@@ -231,8 +231,8 @@ mod tests {
         ));
         assert!(matches!(Params::parse(&[9, 1]), Err(Error::Unsupported(_))));
         assert!(matches!(
-            Params::parse(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
-            Err(Error::Malformed { at: 5, .. })
+            Params::parse(&[0, 0xff, 0xff, 0xff, 0xff, 0x10]),
+            Err(Error::Malformed { at: 1, .. })
         ));
         assert!(matches!(
             Params::parse(&[0, 0x81, 0x00]),

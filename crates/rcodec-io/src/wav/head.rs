@@ -2,7 +2,7 @@
 
 use super::other::{step_aiff, step_wave64};
 use crate::pcm::Pcm;
-use rcodec_core::{AudioHeader, Error, Result, SampleFormat};
+use rcodec_core::{AudioHeader, Cursor, Error, Result, SampleFormat, write_varint};
 
 /// Length of the shortest complete head: RIFF, a 16-byte `fmt ` and `data`.
 pub(crate) const CANONICAL_BYTES: usize = 44;
@@ -262,9 +262,9 @@ pub(crate) fn shorten(audio: &AudioHeader, head: &[u8]) -> Option<Vec<u8>> {
     }
     let implied = riff_bytes == data_bytes.wrapping_add(36);
     let mut short = vec![if implied { 1 } else { 2 }];
-    write_varint(data_bytes, &mut short);
+    write_varint(&mut short, data_bytes.into());
     if !implied {
-        write_varint(riff_bytes, &mut short);
+        write_varint(&mut short, riff_bytes.into());
     }
     Some(short)
 }
@@ -274,40 +274,20 @@ pub(crate) fn shorten(audio: &AudioHeader, head: &[u8]) -> Option<Vec<u8>> {
 /// # Errors
 /// [`Error::Malformed`] with offsets in `short`.
 pub(crate) fn lengthen(audio: &AudioHeader, short: &[u8]) -> Result<Vec<u8>> {
-    let bad = |at: usize| Error::malformed(at as u64, "the WAV parameters make no sense");
-    let kind = *short.first().ok_or_else(|| bad(0))?;
-    let mut at = 1;
-    let data_bytes = read_varint(short, &mut at).ok_or_else(|| bad(1))?;
+    const WRONG: &str = "the WAV parameters make no sense";
+    let mut cursor = Cursor::new(short, 0);
+    let size = |cursor: &mut Cursor| -> Result<u32> {
+        Ok(cursor.varint_in(0..=u32::MAX.into(), WRONG)? as u32)
+    };
+    let kind = cursor.byte()?;
+    let data_bytes = size(&mut cursor)?;
     let riff_bytes = match kind {
         1 => data_bytes.wrapping_add(36),
-        2 => read_varint(short, &mut at).ok_or_else(|| bad(1))?,
-        _ => return Err(bad(0)),
+        2 => size(&mut cursor)?,
+        _ => return Err(Error::malformed(0, WRONG)),
     };
-    if at != short.len() {
-        return Err(bad(at));
-    }
+    cursor.expect_end(WRONG)?;
     build(audio, data_bytes, riff_bytes)
-}
-
-fn write_varint(mut value: u32, bytes: &mut Vec<u8>) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u32> {
-    let mut value = 0u64;
-    for shift in (0..35).step_by(7) {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
-        value |= u64::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return u32::try_from(value).ok();
-        }
-    }
-    None
 }
 
 #[cfg(test)]

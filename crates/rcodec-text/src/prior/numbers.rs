@@ -1,8 +1,7 @@
 //! Lists of integers, packed: a table of frequencies, then one symbol for
 //! each.
 
-use rcodec_bitstream::{Cursor, write_varint};
-use rcodec_core::{Error, Result};
+use rcodec_core::{Cursor, Error, Result, write_varint};
 use rcodec_entropy::{AnsDecoder, AnsEncoder, BitCoder, Cdf};
 
 /// Magnitudes that have a symbol of their own.

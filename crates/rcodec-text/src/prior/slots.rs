@@ -5,8 +5,7 @@ use super::numbers::{cdf_of, read_cdf, write_cdf};
 use crate::cm::state::STATES;
 use crate::cm::table::{Line, PRIOR_BITS, PRIOR_CHECKS, PriorTable, SLOTS, Slot};
 use rayon::prelude::*;
-use rcodec_bitstream::{Cursor, write_varint};
-use rcodec_core::{Budget, Reservation, Result};
+use rcodec_core::{Budget, Cursor, Reservation, Result, write_varint};
 use rcodec_entropy::{AnsDecoder, AnsEncoder, BitCoder, Cdf};
 
 /// Parts of the table that are coded by themselves, to be decoded side by

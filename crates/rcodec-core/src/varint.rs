@@ -2,10 +2,10 @@
 //! first, the top bit says that more follow) and a cursor that reads them from
 //! a slice.
 
-use rcodec_core::{Error, Result};
+use crate::{Error, Result};
 
 /// Longest encoding of a u64.
-pub(crate) const MAX_VARINT_BYTES: usize = 10;
+pub const MAX_VARINT_BYTES: usize = 10;
 
 /// Appends `value` to `out`.
 pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -16,9 +16,9 @@ pub fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Collects the bytes of one varint.
-#[derive(Default)]
-pub(crate) struct VarintParser {
+/// Collects the bytes of one varint, for readers of streams.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VarintParser {
     value: u64,
     bytes: usize,
 }
@@ -26,7 +26,10 @@ pub(crate) struct VarintParser {
 impl VarintParser {
     /// Takes the next byte; returns the value after the last one. Overlong
     /// encodings are malformed, so that every number has exactly one.
-    pub(crate) fn push(&mut self, byte: u8) -> Result<Option<u64>, &'static str> {
+    ///
+    /// # Errors
+    /// What is wrong with the byte.
+    pub fn push(&mut self, byte: u8) -> Result<Option<u64>, &'static str> {
         let bits = u64::from(byte & 0x7f);
         let shift = 7 * self.bytes as u32;
         self.bytes += 1;
@@ -90,17 +93,27 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] at the end.
     pub fn byte(&mut self) -> Result<u8> {
         Ok(self.take(1)?[0])
     }
 
     /// The next little-endian u64.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if there are fewer bytes.
     pub fn u64_le(&mut self) -> Result<u64> {
         let bytes = self.take(8)?;
         Ok(u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
     }
 
     /// The next varint.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`]; [`Error::Malformed`] at the byte that is one too
+    /// many, or makes the number too large.
     pub fn varint(&mut self) -> Result<u64> {
         let mut parser = VarintParser::default();
         loop {
@@ -114,7 +127,29 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The next varint, which is within `range`.
+    ///
+    /// # Errors
+    /// Those of [`varint`](Self::varint), and [`Error::Malformed`] with `what`
+    /// at the number's first byte.
+    pub fn varint_in(
+        &mut self,
+        range: std::ops::RangeInclusive<u64>,
+        what: &'static str,
+    ) -> Result<u64> {
+        let start = self.at;
+        let value = self.varint()?;
+        if range.contains(&value) {
+            Ok(value)
+        } else {
+            Err(Error::malformed(start, what))
+        }
+    }
+
     /// Fails with `what` if bytes are left.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] at the first of them.
     pub fn expect_end(&self, what: &'static str) -> Result<()> {
         if self.bytes.is_empty() {
             Ok(())
