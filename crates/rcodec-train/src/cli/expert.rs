@@ -159,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
-        for seed in 0..12u32 {
+        for seed in 0..60u32 {
             let pixel = |x: u32, y: u32| {
                 let noise = (x * 7919 + y * 104_729 + seed).wrapping_mul(0x9e37_79b1) >> 27;
                 image::Rgb([
