@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bytelm;
+mod expert;
 mod export;
 mod levels;
 mod llm;
@@ -15,6 +16,7 @@ use bytelm::{
     measure_bytelm, trace,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use expert::{ExpertArgs, expert};
 use export::{ExportArgs, export};
 use levels::{LevelsArgs, levels};
 use llm::{LlmArgs, llm};
@@ -50,6 +52,8 @@ enum Command {
     Sound(SoundArgs),
     /// Trains the network of levels of lossy sound.
     Levels(LevelsArgs),
+    /// Trains the learned expert of lossless coding of photographs.
+    Expert(ExpertArgs),
     /// Trains a small language model of the Llama family.
     Llm(LlmArgs),
     /// Writes what the core of `text` says of texts, for training `bytelm`.
@@ -147,6 +151,7 @@ pub fn run() -> Result<()> {
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::Prior(args)), _) => prior(&args),
         (Some(Command::Levels(args)), _) => levels(&args),
+        (Some(Command::Expert(args)), _) => expert(&args),
         (Some(Command::Llm(args)), _) => llm(&args),
         (Some(Command::Trace(args)), _) => trace(&args),
         (Some(Command::ByteLm(args)), _) => bytelm(&args),

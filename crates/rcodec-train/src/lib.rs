@@ -24,6 +24,7 @@ pub mod bytelm;
 pub mod cli;
 pub use rcodec_image::lossy as codec;
 pub mod data;
+pub mod expert;
 pub mod export;
 pub mod graph;
 pub mod levels;
