@@ -8,7 +8,6 @@ use rcodec_core::{
     Block, BlockSource, Budget, Codec, DecodeContext, Effort, EncodeContext, Error, Flow, Limits,
     Media, MediaHeader, ModelId, Progress, Rate, StreamHeader,
 };
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) fn context<'a>(effort: u8, options: &'a [(String, i64)]) -> EncodeContext<'a> {
@@ -322,22 +321,6 @@ impl Progress for Work {
     }
 }
 
-struct Blocks(VecDeque<Vec<u8>>);
-
-impl BlockSource for Blocks {
-    fn next_block(&mut self) -> rcodec_core::Result<Option<Block>> {
-        let Some(payload) = self.0.pop_front() else {
-            return Ok(None);
-        };
-        let reservation = Budget::new(Limits::default()).reserve(1)?;
-        Ok(Some(Block {
-            payload,
-            at: 0,
-            reservation,
-        }))
-    }
-}
-
 #[test]
 fn what_is_not_asked_for_is_not_decoded() {
     let chosen = options(&[("block_kib", 64), ("prior", 0)]);
@@ -365,7 +348,7 @@ fn what_is_not_asked_for_is_not_decoded() {
                 };
                 let mut decoder = Text.decoder(&header, context).unwrap();
                 decoder.stop_after(wanted);
-                let mut source = Blocks(encoded.blocks.iter().cloned().collect());
+                let mut source = Blocks::new(&encoded);
                 let mut got = Vec::new();
                 while let Some(unit) = decoder.next_unit(&mut source).unwrap() {
                     got.extend(unit.into_bytes().unwrap());
