@@ -20,7 +20,7 @@ const PAYLOAD_VERSION: u32 = 1;
 /// Codecs that do it in other ways at other efforts than the default.
 const BY_EFFORT: [(CodecId, &[u8]); 3] = [
     (CodecId::AUDIO_LOSSLESS, &[1, 9]),
-    (CodecId::IMAGE_LOSSLESS, &[1, 9]),
+    (CodecId::IMAGE_LOSSLESS, &[1, 7, 9]),
     (CodecId::TEXT, &[9]),
 ];
 

@@ -1,11 +1,12 @@
 //! Sends WAV files (16 bits) through the lossy codec: `measure_lossy OUT_DIR
 //! QUANTISER FILE…` writes what comes back and prints sizes; `train OUT
 //! QUANTISERS FILE…` lets the models learn; `time BITRATE FILE…` takes the codec
-//! itself and prints kbit/s and how many times faster than the sound it is. Environment variables override
-//! parameters (see `rcodec_audio::lossy::experiment`).
+//! itself and prints kbit/s and how many times faster than the sound it is; `plain
+//! QUANTISERS FILE…` compares with adaptive contexts that are not mixed.
+//! Environment variables override parameters (see `rcodec_audio::lossy::experiment`).
 
 use rcodec_audio::AudioLossy;
-use rcodec_audio::lossy::experiment::{round_trip, train};
+use rcodec_audio::lossy::experiment::{round_trip, train, with_plain_contexts};
 use rcodec_core::{
     AudioBlock, AudioHeader, Block, BlockSink, BlockSource, Budget, Codec, DecodeContext,
     EncodeContext, Limits, Media, MediaHeader, Rate, Result, SampleFormat, StreamHeader,
@@ -85,6 +86,47 @@ fn given(name: &str) -> Option<f64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Tables of energies, angles, active bands and levels that predict alone, from
+/// the simplest contexts on.
+const TABLES: [[usize; 4]; 6] = [
+    [0, 2, 0, 2],
+    [0, 2, 0, 3],
+    [0, 2, 0, 4],
+    [1, 1, 2, 0],
+    [1, 1, 2, 1],
+    [1, 1, 2, 5],
+];
+
+/// kbit/s of all sounds as they are coded, and with single tables.
+fn plain(quantisers: &str, paths: &[String]) {
+    for quantiser in quantisers.split(',') {
+        let quantiser = quantiser.parse().expect("quantisers");
+        let (mut bytes, mut seconds) = ([0; 2 + TABLES.len()], 0.0);
+        for path in paths {
+            let (rate, channels, samples) = read(path);
+            seconds += samples.len() as f64 / channels as f64 / f64::from(rate);
+            let sizes =
+                with_plain_contexts(&samples, rate, channels, (quantiser, 128), &TABLES, &given);
+            let sizes = sizes.expect("the codec");
+            bytes.iter_mut().zip(sizes).for_each(|(sum, n)| *sum += n);
+        }
+        print!(
+            "quantiser {quantiser}: {:.2} kbit/s",
+            bytes[0] as f64 * 8.0 / seconds / 1000.0
+        );
+        let fewer = |sum: usize| 100.0 * (bytes[0] as f64 / sum as f64 - 1.0);
+        print!(
+            "; of the mixture without the network {:+.2}%",
+            fewer(bytes[1])
+        );
+        print!("; of single tables");
+        for (tables, sum) in TABLES.iter().zip(&bytes[2..]) {
+            print!(" {tables:?} {:+.2}%", fewer(*sum));
+        }
+        println!();
+    }
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args[0] == "time" {
@@ -100,6 +142,9 @@ fn main() {
         let quantisers: Vec<i32> = args[2].split(',').map(|q| q.parse().unwrap()).collect();
         std::fs::write(&args[1], train(&sounds, &quantisers, &given).unwrap()).unwrap();
         return;
+    }
+    if args[0] == "plain" {
+        return plain(&args[1], &args[2..]);
     }
     let quantiser: i32 = args[1].parse().expect("a quantiser");
     for path in &args[2..] {

@@ -211,6 +211,48 @@ fn packets_come_and_get_lost() {
 }
 
 #[test]
+fn constant_packets_are_never_larger_than_their_share() {
+    let samples = melody(48_000, 2);
+    let header = header(48_000, 2, INT16);
+    for (rate, key_interval) in [(32_000, 20), (64_000, 1)] {
+        let options = PacketOptions {
+            rate: Rate::TargetBitrate(rate),
+            key_interval,
+            constant: true,
+            ..PacketOptions::default()
+        };
+        let mut encoder = PacketEncoder::new(&header, options).unwrap();
+        let mut decoder = PacketDecoder::new(&header, &encoder.params()).unwrap();
+        let limit = rate as usize * encoder.frame_samples() / 48_000 / 8;
+        let mut packets = Vec::new();
+        for part in samples.chunks(960) {
+            packets.extend(encoder.push(part).unwrap());
+        }
+        let count = packets.len();
+        packets.extend(encoder.finish().unwrap());
+        let mut out = Vec::new();
+        for packet in &packets {
+            assert!(packet.len() <= limit, "{} of {limit}", packet.len());
+            out.extend(decoder.decode(packet).unwrap());
+        }
+        // Nor is much left over while there is sound.
+        let bytes: usize = packets[1..count].iter().map(Vec::len).sum();
+        assert!(
+            bytes * 20 > limit * (count - 1) * 18,
+            "{bytes} of {count} x {limit}"
+        );
+        let skip = decoder.frame_samples() / 2 * 2;
+        let snr = snr_db(&samples, &out[skip..skip + samples.len()]);
+        assert!(snr > 6.0, "{snr} dB");
+    }
+    let options = PacketOptions {
+        constant: true,
+        ..PacketOptions::default()
+    };
+    assert!(PacketEncoder::new(&header, options).is_err());
+}
+
+#[test]
 fn packets_that_are_late_do_not_come() {
     // An impulse at a sample comes out with the packet that is complete when
     // no more than the delay has passed.

@@ -59,6 +59,7 @@ fn encode(args: &StreamEncodeArgs) -> Result<(), Failure> {
             PacketOptions::default().key_interval
         },
         frame_milliseconds: args.frame,
+        constant: args.cbr,
     };
     let mut writer = PacketWriter::new(&header, packets, output(&args.output)?)?;
     while let Some(unit) = source.next_unit()? {

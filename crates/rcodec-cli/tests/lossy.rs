@@ -104,6 +104,11 @@ fn sound_streams_through_pipes_and_survives_losses() {
     assert!((1500..8000).contains(&packets.len()), "{}", packets.len());
     let (whole, notes) = stream(&["decode", "--raw"], packets.clone());
     assert_eq!((whole.len(), notes.as_str()), (96_000, ""));
+    let (constant, _) = stream(&["encode", "--cbr", "--bitrate", "32k"], wav(&samples));
+    // A second of it, 5 bytes around each packet, and those at both ends.
+    assert!(constant.len() < 4000 + 90 * 5 + 60, "{}", constant.len());
+    let (whole, _) = stream(&["decode", "--raw"], constant);
+    assert_eq!(whole.len(), 96_000);
     let (some, notes) = stream(&["decode", "--simulate-loss", "10%"], packets.clone());
     assert_eq!(some.len(), 44 + 96_000);
     assert!(notes.contains("were lost"));

@@ -60,7 +60,7 @@ pub use layers::{
     ByteMatrix, ByteMatrixSpec, CausalConv1d, CausalConv1dSpec, CausalState, Conv2d, Conv2dSpec,
     ConvPixelShuffle, DepthwiseConv2d, DepthwiseConv2dSpec, Gain, Gate, GateHalves,
     GatedRecurrence, GruCell, GruState, Layer, MinGruCell, MinGruState, Padding, PixelShuffle,
-    PixelUnshuffle, Table, TableSpec, TransposedConv2dSpec, WordMatrix, WordMatrixSpec,
+    PixelUnshuffle, Table, TableSpec, TransposedConv2dSpec, WordChain, WordMatrix, WordMatrixSpec,
 };
 pub use requant::{Activation, MAX_SHIFT, Range, Requant, sum_bound};
 pub use residual::Residual;

@@ -5,5 +5,5 @@ mod lossless;
 pub mod lossy;
 mod progress;
 
-pub use lossless::ImageLossless;
+pub use lossless::{ImageLossless, expert};
 pub use lossy::ImageLossy;

@@ -1,5 +1,5 @@
 //! Metrics that exist as Python packages: run where Python and the package are
-//! installed (`pip install zimtohrli pesq "visqol-python[lattice]"`), absent
+//! installed (`pip install zimtohrli pesq pystoi "visqol-python[lattice]"`), absent
 //! otherwise.
 //!
 //! `RCODEC_PYTHON` names the interpreter; `python3` is the default.
@@ -16,6 +16,9 @@ pub enum PythonMetric {
     Zimtohrli,
     /// PESQ wide band (ITU-T P.862.2) at 16 kHz, 1.0–4.64; for speech.
     PesqWideBand,
+    /// Extended short-time objective intelligibility (Jensen and Taal 2016) at
+    /// 16 kHz, up to 1; for speech.
+    Estoi,
     /// ViSQOL's audio mode at 48 kHz, a mean opinion score of 1–5.
     VisqolAudio,
 }
@@ -48,9 +51,10 @@ def mean(metric, target):
 
 impl PythonMetric {
     /// All of them.
-    pub const ALL: [PythonMetric; 3] = [
+    pub const ALL: [PythonMetric; 4] = [
         PythonMetric::Zimtohrli,
         PythonMetric::PesqWideBand,
+        PythonMetric::Estoi,
         PythonMetric::VisqolAudio,
     ];
 
@@ -59,6 +63,7 @@ impl PythonMetric {
         match self {
             PythonMetric::Zimtohrli => "zimtohrli",
             PythonMetric::PesqWideBand => "pesq_wb",
+            PythonMetric::Estoi => "estoi",
             PythonMetric::VisqolAudio => "visqol_audio",
         }
     }
@@ -68,6 +73,7 @@ impl PythonMetric {
         match self {
             PythonMetric::Zimtohrli => "zimtohrli",
             PythonMetric::PesqWideBand => "pesq",
+            PythonMetric::Estoi => "pystoi",
             PythonMetric::VisqolAudio => "visqol",
         }
     }
@@ -81,6 +87,10 @@ impl PythonMetric {
             PythonMetric::PesqWideBand => {
                 "from pesq import pesq\n\
                  mean(lambda x, y: pesq(16000, x.astype('f4'), y.astype('f4'), 'wb'), 16000)"
+            }
+            PythonMetric::Estoi => {
+                "from pystoi import stoi\n\
+                 mean(lambda x, y: stoi(x, y, 16000, extended=True), 16000)"
             }
             PythonMetric::VisqolAudio => {
                 "from visqol import VisqolApi\nv = VisqolApi()\nv.create(mode='audio')\n\

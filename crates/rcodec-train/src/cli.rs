@@ -1,7 +1,9 @@
 //! The command line.
 
 mod bytelm;
+mod expert;
 mod export;
+mod levels;
 mod llm;
 mod prior;
 mod sound;
@@ -14,7 +16,9 @@ use bytelm::{
     measure_bytelm, trace,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use expert::{ExpertArgs, expert};
 use export::{ExportArgs, export};
+use levels::{LevelsArgs, levels};
 use llm::{LlmArgs, llm};
 use prior::{PriorArgs, prior};
 use rcodec_core::{Error, Result};
@@ -46,6 +50,10 @@ enum Command {
     Prior(PriorArgs),
     /// Learns the tables that lossless coding of sound begins with.
     Sound(SoundArgs),
+    /// Trains the network of levels of lossy sound.
+    Levels(LevelsArgs),
+    /// Trains the learned expert of lossless coding of photographs.
+    Expert(ExpertArgs),
     /// Trains a small language model of the Llama family.
     Llm(LlmArgs),
     /// Writes what the core of `text` says of texts, for training `bytelm`.
@@ -142,6 +150,8 @@ pub fn run() -> Result<()> {
         ) => speeds(&Recipe::read(&recipe)?, (workers, steps)),
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::Prior(args)), _) => prior(&args),
+        (Some(Command::Levels(args)), _) => levels(&args),
+        (Some(Command::Expert(args)), _) => expert(&args),
         (Some(Command::Llm(args)), _) => llm(&args),
         (Some(Command::Trace(args)), _) => trace(&args),
         (Some(Command::ByteLm(args)), _) => bytelm(&args),

@@ -48,6 +48,11 @@ impl Analysis {
         self.signal[channel].extend(samples);
     }
 
+    /// Has the next frame be cut anew.
+    pub(crate) fn forget_splits(&mut self) {
+        self.splits = None;
+    }
+
     /// How many channels there are.
     pub(crate) fn channels(&self) -> usize {
         self.signal.len()

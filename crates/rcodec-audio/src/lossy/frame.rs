@@ -54,12 +54,10 @@ impl FrameCoder {
 
     /// Forgets everything: a key frame follows.
     pub(crate) fn reset(&mut self) {
-        let fresh = Self::new(0);
+        let mut fresh = Self::new(0);
         self.spectrum.reset();
-        *self = FrameCoder {
-            spectrum: self.spectrum.clone(),
-            ..fresh
-        };
+        std::mem::swap(&mut fresh.spectrum, &mut self.spectrum);
+        *self = fresh;
     }
 
     /// Codes a frame; `quantise` fills in the levels of a block whose envelope

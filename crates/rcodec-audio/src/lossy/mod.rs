@@ -11,7 +11,8 @@
 //! [`PacketDecoder`] work packet by packet for live use, [`PacketWriter`] and
 //! [`PacketReader`] put packets into a pipe. FORMAT.md, section 7.6, describes
 //! what they write; the numbers that models begin with are `prior.bin`, learned
-//! by `examples/measure_lossy.rs` from training material.
+//! by `examples/measure_lossy.rs` from training material, and `levels.bin` is a
+//! network that corrects what the models say of levels, by `rcodec-train levels`.
 
 mod analysis;
 mod codec;
@@ -19,6 +20,7 @@ mod control;
 mod frame;
 mod layout;
 mod models;
+mod net;
 mod packet;
 mod params;
 mod reconstruct;

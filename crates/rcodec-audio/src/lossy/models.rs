@@ -1,7 +1,7 @@
 //! Binary decisions predicted by counters in several contexts and a mixer.
 
 use rcodec_core::Result;
-use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, stretch};
+use rcodec_entropy::logistic::{Inputs, LearningRate, Mixer, squash, stretch};
 use rcodec_entropy::{BitCoder, BitModel, CountedBit};
 
 /// Slots of a mixer.
@@ -18,6 +18,7 @@ pub(crate) struct Decision<const K: usize> {
     tables: [Vec<Counter>; K],
     mixer: Mixer<SLOTS>,
     inputs: Inputs<SLOTS>,
+    mixed_q8: i32,
 }
 
 impl<const K: usize> Decision<K> {
@@ -33,7 +34,13 @@ impl<const K: usize> Decision<K> {
                 LearningRate::falling(400, 60, 10),
             ),
             inputs: Inputs::new(),
+            mixed_q8: 0,
         }
+    }
+
+    /// What the mixture said last, in the logistic domain.
+    pub(crate) fn mixed_q8(&self) -> i32 {
+        self.mixed_q8
     }
 
     /// Codes a decision in its contexts, and learns it.
@@ -45,17 +52,43 @@ impl<const K: usize> Decision<K> {
         contexts: [usize; K],
         set: usize,
     ) -> Result<bool> {
+        self.code_corrected(coder, bit, contexts, set, 0)
+    }
+
+    /// The same with something that is added to what the mixture says, in the
+    /// logistic domain; the mixture does not learn from it.
+    #[inline]
+    pub(crate) fn code_corrected<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        bit: bool,
+        contexts: [usize; K],
+        set: usize,
+        added_q8: i32,
+    ) -> Result<bool> {
         for (i, (table, context)) in self.tables.iter().zip(contexts).enumerate() {
             self.inputs.set(i, stretch(table[context].p1_q16()));
         }
         self.inputs.set(SLOTS - 1, 256);
-        self.mixer.mix(&self.inputs, set);
-        let bit = coder.code_bit(bit, self.mixer.p1_q16())?;
+        self.mixed_q8 = self.mixer.mix(&self.inputs, set);
+        let bit = coder.code_bit(bit, squash(self.mixed_q8 + added_q8))?;
         for (table, context) in self.tables.iter_mut().zip(contexts) {
             table[context].update(bit);
         }
         self.mixer.update(&self.inputs, bit);
         Ok(bit)
+    }
+
+    /// Has one table alone predict, for comparison: weights of 1 and 0 that stay
+    /// so.
+    pub(crate) fn predict_alone(&mut self, table: usize) {
+        let sets = self.mixer.sets();
+        self.mixer = Mixer::new(sets, 0, LearningRate::constant(0));
+        let mut weights_q12 = [0; SLOTS];
+        weights_q12[table] = 1 << 12;
+        for set in 0..sets {
+            self.mixer.set_weights(set, &weights_q12, 0);
+        }
     }
 
     /// Bytes of [`write`](Self::write).

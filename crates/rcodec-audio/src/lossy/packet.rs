@@ -1,6 +1,7 @@
 //! Packets: for live use, one frame at a time.
 
 use super::control::RateControl;
+use super::frame::MAX_QUANTISER;
 use super::params::Params;
 use super::samples::{check_header, from_internal, to_internal};
 use super::stream::{FrameDecoder, FrameEncoder};
@@ -10,6 +11,8 @@ use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
 
 /// Milliseconds of a frame, about, of the profile `stream`.
 const STREAM_MILLISECONDS: u32 = 12;
+/// How often a constant packet is coded, if it fits by then.
+const TRIALS: u32 = 6;
 
 /// How sound is cut into packets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +25,10 @@ pub struct PacketOptions {
     pub key_interval: u32,
     /// Samples of a frame, about, in milliseconds (5 to 40).
     pub frame_milliseconds: u32,
+    /// No packet is larger than its share of the bit rate, unless the energies
+    /// of its bands alone are: for links of a constant rate. Takes a few times
+    /// as long, and more bits for the same quality.
+    pub constant: bool,
 }
 
 impl Default for PacketOptions {
@@ -31,6 +38,7 @@ impl Default for PacketOptions {
             rate: Rate::Quality(60.0),
             key_interval: 64,
             frame_milliseconds: STREAM_MILLISECONDS,
+            constant: false,
         }
     }
 }
@@ -46,6 +54,8 @@ pub struct PacketEncoder {
     header: AudioHeader,
     key_interval: u32,
     until_key: u32,
+    /// The most bytes of a packet.
+    limit: Option<usize>,
     taken: u64,
     given: u64,
 }
@@ -62,7 +72,13 @@ impl PacketEncoder {
         let params = Params::new(header.sample_rate, options.frame_milliseconds);
         let channels = usize::from(header.channels);
         let seconds = params.frame as f64 / f64::from(header.sample_rate);
+        let limit = match (options.constant, options.rate) {
+            (false, _) => None,
+            (true, Rate::TargetBitrate(rate)) => Some((f64::from(rate) * seconds / 8.0) as usize),
+            (true, _) => return Err(Error::parameter("constant packets take a bit rate")),
+        };
         Ok(PacketEncoder {
+            limit,
             control: RateControl::new(options.rate, seconds, channels)?,
             frames: FrameEncoder::new(params, Tuning::default(), header.sample_rate, channels),
             header: header.clone(),
@@ -130,7 +146,6 @@ impl PacketEncoder {
     }
 
     fn packet(&mut self) -> Result<Vec<u8>> {
-        let mut coder = RangeBitEncoder::new();
         let key = self.until_key == 0;
         if key {
             self.frames.reset();
@@ -138,16 +153,91 @@ impl PacketEncoder {
         }
         self.until_key -= 1;
         self.given += 1;
-        coder.code_raw(u32::from(key), 1)?;
-        self.frames.encode(&mut coder, self.control.quantiser())?;
-        let mut packet = coder.finish();
-        if packet.is_empty() {
-            // An empty packet would be a lost one.
-            packet.push(0);
-        }
-        self.control.count(8.0 * packet.len() as f64);
+        let packet = match self.limit {
+            Some(limit) => self.packet_within(key, limit)?,
+            None => {
+                let packet = coded(&mut self.frames, key, self.control.quantiser())?;
+                self.control.count(8.0 * packet.len() as f64);
+                packet
+            }
+        };
         Ok(packet)
     }
+
+    /// The next packet with about the finest quantiser for which it is not
+    /// larger than `limit` bytes.
+    fn packet_within(&mut self, key: bool, limit: usize) -> Result<Vec<u8>> {
+        let first = self.control.quantiser();
+        let mut best = search(&self.frames, key, first, limit)?;
+        if best.packet.len() > limit {
+            // Many short blocks have many energies.
+            let mut whole = self.frames.clone();
+            let tuning = whole.tuning;
+            whole.keep_frame_whole();
+            best = search(&whole, key, first, limit)?;
+            best.frames.tuning = tuning;
+        }
+        self.frames = best.frames;
+        self.control.set_quantiser(best.quantiser);
+        Ok(best.packet)
+    }
+}
+
+/// A packet with one of the quantisers that were tried.
+struct Trial {
+    quantiser: i32,
+    /// The encoder behind it.
+    frames: FrameEncoder,
+    packet: Vec<u8>,
+}
+
+/// Looks for the finest quantiser for which the next packet is within `limit`
+/// bytes, from one on that may be it; the coarsest one, if there is none.
+fn search(frames: &FrameEncoder, key: bool, first: i32, limit: usize) -> Result<Trial> {
+    let mut quantiser = first;
+    let mut best: Option<Trial> = None;
+    let mut too_fine = -1;
+    let mut trials = 0;
+    loop {
+        let mut trial = frames.clone();
+        let packet = coded(&mut trial, key, quantiser)?;
+        trials += 1;
+        // 26 steps halve the bits, about.
+        let off = 26.0 * (packet.len() as f64 / limit.max(1) as f64).log2();
+        let next = if packet.len() <= limit || quantiser == MAX_QUANTISER {
+            best = Some(Trial {
+                quantiser,
+                frames: trial,
+                packet,
+            });
+            quantiser - (-off as i32).max(1)
+        } else {
+            too_fine = quantiser;
+            // Ever larger steps, should energies be most of it.
+            quantiser + (off as i32).max(1 << (trials - 1).min(8))
+        };
+        let end = match &best {
+            Some(best) => best.quantiser,
+            None => MAX_QUANTISER + 1,
+        };
+        if let Some(best) = best.take_if(|_| trials >= TRIALS || too_fine + 1 >= end) {
+            return Ok(best);
+        }
+        quantiser = next.clamp(too_fine + 1, end - 1);
+    }
+}
+
+/// The next frame as a packet.
+fn coded(frames: &mut FrameEncoder, key: bool, quantiser: i32) -> Result<Vec<u8>> {
+    let mut coder = RangeBitEncoder::new();
+    coder.code_raw(u32::from(key), 1)?;
+    frames.encode(&mut coder, quantiser)?;
+    let mut packet = coder.finish();
+    if packet.is_empty() {
+        // An empty packet would be a lost one.
+        packet.push(0);
+    }
+    Ok(packet)
 }
 
 /// Makes samples of packets, or of their loss.

@@ -4,6 +4,7 @@
 
 use super::layout::{Bands, Layout};
 use super::models::Decision;
+use super::net::{INPUTS, LevelNet, OUTPUTS};
 use super::step::{StepRule, stereo_steps};
 use super::trig::{log2_q3, log2_q4};
 use rcodec_core::{Error, Result};
@@ -93,6 +94,16 @@ impl Models {
         })
     }
 
+    /// One table of contexts for each kind of decision (energies, angles, active
+    /// bands, levels) in place of their mixture.
+    pub(crate) fn alone(mut self, [energy, angle, active, level]: [usize; 4]) -> Self {
+        self.energy.predict_alone(energy);
+        self.angle.predict_alone(angle);
+        self.active.predict_alone(active);
+        self.level.predict_alone(level);
+        self
+    }
+
     fn prior_bytes(&self) -> usize {
         self.energy.prior_bytes()
             + self.angle.prior_bytes()
@@ -125,6 +136,21 @@ pub(crate) struct SpectrumCoder {
     history: Vec<History>,
     angles: Vec<usize>,
     angle_split: usize,
+    /// Whether the network corrects what the models of levels say.
+    corrected: bool,
+    /// For training: what the network saw of each level.
+    trace: Option<Vec<LevelTrace>>,
+}
+
+/// What the network saw of a level, and what it is to learn.
+#[derive(Clone, Debug)]
+pub struct LevelTrace {
+    /// What it sees.
+    pub inputs_q4: [i16; INPUTS],
+    /// What the mixture said of each decision; 0 for those that were not made.
+    pub mixed_q8: [i16; OUTPUTS],
+    /// The level without its sign, at most 18.
+    pub magnitude: u8,
 }
 
 impl SpectrumCoder {
@@ -134,13 +160,29 @@ impl SpectrumCoder {
             history: vec![History::default(); channels],
             angles: Vec::new(),
             angle_split: 0,
+            corrected: true,
+            trace: None,
         }
     }
 
     /// Forgets what came before: a key frame follows.
     pub(crate) fn reset(&mut self) {
         let channels = self.history.len();
-        *self = Self::new(channels);
+        *self = SpectrumCoder {
+            corrected: self.corrected,
+            trace: self.trace.take(),
+            ..Self::new(channels)
+        };
+    }
+
+    /// Leaves the network out: for comparison.
+    pub(crate) fn leave_out_network(&mut self) {
+        self.corrected = false;
+    }
+
+    /// Gives what was traced, and traces from now on: for training.
+    pub(crate) fn traced(&mut self) -> Vec<LevelTrace> {
+        self.trace.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Begins with models that learned elsewhere: for training.
@@ -329,8 +371,9 @@ impl SpectrumCoder {
                 levels: &mut levels,
                 active: Vec::new(),
                 was_active: &old.active,
+                net: self.corrected.then(LevelNet::shipped),
             };
-            coding.code(coder, &mut self.models)?;
+            coding.code(coder, &mut self.models, &mut self.trace)?;
             let (amplitudes, slow) = (coding.amplitudes, coding.slow);
             let slow = slow.iter().zip(&amplitudes);
             self.history[channel] = History {
@@ -406,6 +449,7 @@ struct ChannelCoding<'a> {
     levels: &'a mut [i32],
     active: Vec<bool>,
     was_active: &'a [bool],
+    net: Option<&'static LevelNet>,
 }
 
 /// Whether a band of `count` coefficients can hold one that is not quantised
@@ -415,7 +459,12 @@ pub(crate) fn can_be_active(count: usize, energy: i32, step: i32) -> bool {
 }
 
 impl ChannelCoding<'_> {
-    fn code<C: BitCoder>(&mut self, coder: &mut C, models: &mut Models) -> Result<()> {
+    fn code<C: BitCoder>(
+        &mut self,
+        coder: &mut C,
+        models: &mut Models,
+        trace: &mut Option<Vec<LevelTrace>>,
+    ) -> Result<()> {
         for band in 0..self.bands.count() {
             let active = self.code_active(coder, &mut models.active, band)?;
             self.active.push(active);
@@ -431,13 +480,27 @@ impl ChannelCoding<'_> {
                 }
                 continue;
             }
+            let class = self.bands.class(band);
+            let step = self.steps[band];
+            let of = |band: usize| {
+                let energy = self.energies.get(band);
+                energy.map_or(0, |e| input_q4(4 * e - step))
+            };
             let fixed = BandContext {
                 half_step: self.steps[band] / 2 + 32,
                 excess: (excess.div_euclid(4) + 12).clamp(0, 15) as usize,
-                class: self.bands.class(band),
+                class,
+                seen_q4: [
+                    input_q4(excess),
+                    of(band.wrapping_sub(1)),
+                    of(band + 1),
+                    2 * (class as i16 - 12),
+                    16 * (self.set & 1) as i16,
+                    16 * (self.set >> 1) as i16,
+                ],
             };
             for k in self.bands.range(band) {
-                let level = self.code_level(coder, &mut models.level, k, &fixed)?;
+                let level = self.code_level(coder, &mut models.level, k, &fixed, trace)?;
                 self.levels[k] = level;
                 self.amplitudes[k] = match level {
                     0 => silent,
@@ -483,6 +546,7 @@ impl ChannelCoding<'_> {
         models: &mut Decision<6>,
         k: usize,
         band: &BandContext,
+        trace: &mut Option<Vec<LevelTrace>>,
     ) -> Result<i32> {
         let at = |x: &[u32], k: usize| u64::from(x.get(k).copied().unwrap_or(0));
         let back = |n: usize| {
@@ -528,15 +592,45 @@ impl ChannelCoding<'_> {
             coarse(s) * 12 + coarse(p),
             ((log(wide) - 26 + 16) / 3).clamp(0, 16) as usize * 12 + coarse(s),
         ];
+        let inputs_q4 = {
+            let [energy, below, above, class, short, second] = band.seen_q4;
+            let own = |n| input_q4(log(back(n)));
+            let of = |x: &[u32], from: usize| input_q4(log(at(x, (k + from).wrapping_sub(2))));
+            let (last, slow, other) = (&self.last, &self.slow, self.other);
+            #[rustfmt::skip]
+            let inputs: [i16; INPUTS] = [
+                own(1), own(2), own(3), own(4),
+                of(last, 0), of(last, 1), of(last, 2), of(last, 3), of(last, 4),
+                of(slow, 0), of(slow, 1), of(slow, 2), of(slow, 3), of(slow, 4),
+                of(other, 1), of(other, 2), of(other, 3),
+                input_q4(mixed), energy, below, above, class, short, second,
+            ];
+            inputs
+        };
+        let net = self.net.map(|net| (net, net.hidden(&inputs_q4)));
+        let mut mixed_q8 = [0; OUTPUTS];
         let mut code = |bit: bool, step: i32| {
             let step = (step as usize).min(STEPS - 1);
             let contexts = contexts.map(|context| context * STEPS + step);
-            models.code(coder, bit, contexts, self.set * STEPS + step)
+            let set = self.set * STEPS + step;
+            let added_q8 = net.map_or(0, |(net, hidden)| net.logit_q8(&hidden, step));
+            let bit = models.code_corrected(coder, bit, contexts, set, added_q8)?;
+            if step < STEPS - 1 || mixed_q8[step] == 0 {
+                mixed_q8[step] = models.mixed_q8() as i16;
+            }
+            Ok::<_, Error>(bit)
         };
         let wanted = self.levels[k];
         let mut magnitude = 0;
         while magnitude < UNARY && code(wanted.abs() > magnitude, magnitude)? {
             magnitude += 1;
+        }
+        if let Some(trace) = trace {
+            trace.push(LevelTrace {
+                inputs_q4,
+                mixed_q8,
+                magnitude: magnitude as u8,
+            });
         }
         if magnitude == 0 {
             return Ok(0);
@@ -559,6 +653,16 @@ struct BandContext {
     half_step: i32,
     excess: usize,
     class: usize,
+    /// For the network: energies of this band, of that below and of that above
+    /// over this one's step, class, whether the block is a short one, and
+    /// whether the channel is the second.
+    seen_q4: [i16; 6],
+}
+
+/// Eighths of octaves as the network sees them.
+#[inline(always)]
+fn input_q4(eighths: i32) -> i16 {
+    eighths.clamp(-48, 64) as i16
 }
 
 #[cfg(test)]

@@ -131,6 +131,14 @@ impl FrameEncoder {
         first.map_or(0, |(_, a)| a.available(self.params.frame))
     }
 
+    /// Has the next frame and those behind it be of one block each.
+    pub(crate) fn keep_frame_whole(&mut self) {
+        self.tuning.block_bits = f32::MAX / 1e6;
+        for (_, analysis) in &mut self.elements {
+            analysis.forget_splits();
+        }
+    }
+
     /// Codes the next frame.
     pub(crate) fn encode<C: BitCoder>(&mut self, coder: &mut C, quantiser: i32) -> Result<()> {
         for (frames, analysis) in &mut self.elements {

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
         .map(|_| Helper::start())
         .collect::<Result<_, _>>()?;
     fs::create_dir_all(&args.out)?;
-    let (tools, missing) = tool::choose(&choice(args)).map_err(Failure::usage)?;
+    let (tools, mut missing) = tool::choose(&choice(args)).map_err(Failure::usage)?;
     let corpus = corpus::find(&args.inputs, args.pixels, &args.out);
     if corpus.items.is_empty() {
         return Err(nothing_found(&corpus));
@@ -63,13 +63,18 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
             "there is nothing to measure these files with",
         ));
     }
+    let (python, absent) = python_metrics(&tools);
+    let absent = absent
+        .iter()
+        .map(|m| format!("{} ({})", m.name(), m.package()));
+    missing.extend(absent);
     let run = Run {
         args,
         results: &results,
         tools: &tools,
         shown: shown(&corpus.items),
         progress: Progress::new(args.quiet, tasks.len()),
-        python: python_metrics(&tools),
+        python,
         work: work_folder(&args.out)?,
     };
     let records = run.all(&tasks, helpers)?;
@@ -171,15 +176,16 @@ fn shown(items: &[Item]) -> Vec<String> {
     first
 }
 
-fn python_metrics(tools: &[Tool]) -> Vec<PythonMetric> {
+/// The metrics that can be asked, and those whose packages are missing.
+fn python_metrics(tools: &[Tool]) -> (Vec<PythonMetric>, Vec<PythonMetric>) {
     let needed = tools
         .iter()
         .any(|tool| tool.lossy && tool.media == rcodec::MediaKind::Audio);
     if !needed {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let all = PythonMetric::ALL.into_iter();
-    all.filter(|metric| metric.is_installed()).collect()
+    all.partition(|metric| metric.is_installed())
 }
 
 struct Run<'a> {

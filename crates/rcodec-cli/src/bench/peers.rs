@@ -18,6 +18,8 @@ pub(crate) enum Scale {
     Quantizer63(&'static [&'static str]),
     /// A flag and a bit rate in kbit/s.
     Bitrate(&'static [&'static str]),
+    /// A flag and a bit rate in kbit/s, with a `k` behind it.
+    KiloBitrate(&'static [&'static str]),
 }
 
 /// A program that encodes, and one that decodes.
@@ -314,6 +316,29 @@ pub(crate) const PEERS: &[Peer] = &[
         scale: Scale::Fixed(&["-q -1", "-q 1", "-q 3", "-q 5", "-q 7"]),
         ..SOUND
     },
+    // FFmpeg's own encoder; edit lists of MP4 say what to cut off.
+    Peer {
+        name: "aac",
+        lossy: true,
+        version: &["-version"],
+        extension: "m4a",
+        encode: &[
+            "ffmpeg", "-y", "-v", "error", "-i", "{in}", "-c:a", "aac", "{q}", "{out}",
+        ],
+        decode: &["ffmpeg", "-y", "-v", "error", "-i", "{in}", "{out}"],
+        scale: Scale::KiloBitrate(&["-b:a"]),
+        ..SOUND
+    },
+    // Fraunhofer's encoder with spectral band replication.
+    Peer {
+        name: "he-aac",
+        lossy: true,
+        extension: "m4a",
+        encode: &["fdkaac", "-S", "-p", "5", "{q}", "-o", "{out}", "{in}"],
+        decode: &["ffmpeg", "-y", "-v", "error", "-i", "{in}", "{out}"],
+        scale: Scale::KiloBitrate(&["-b"]),
+        ..SOUND
+    },
     Peer {
         name: "mp3",
         lossy: true,
@@ -465,6 +490,12 @@ impl Peer {
                 let rates = choice.bitrates.iter();
                 rates
                     .map(|&rate| at(flag, rate.to_string(), f64::from(rate)))
+                    .collect()
+            }
+            Scale::KiloBitrate(flag) => {
+                let rates = choice.bitrates.iter();
+                rates
+                    .map(|&rate| at(flag, format!("{rate}k"), f64::from(rate)))
                     .collect()
             }
         }

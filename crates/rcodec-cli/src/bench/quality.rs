@@ -36,6 +36,7 @@ pub(crate) const METRICS: &[Metric] = &[
     metric("log_mel", "log-mel distance", false),
     metric("zimtohrli", "Zimtohrli", false),
     metric("pesq_wb", "PESQ-WB", true),
+    metric("estoi", "ESTOI", true),
     metric("visqol_audio", "ViSQOL audio", true),
 ];
 

@@ -93,9 +93,22 @@ impl<O: Operand, S: Sink> Kernel for Gemm<'_, O, S> {
     type Output = ();
 
     #[inline(always)]
-    fn call<I: Isa>(mut self, isa: I) {
+    fn call<I: Isa>(self, isa: I) {
+        self.run_with(isa, &mut Self::sums());
+    }
+}
+
+impl<O: Operand, S: Sink> Gemm<'_, O, S> {
+    /// Sums of a tile.
+    #[inline(always)]
+    pub(crate) fn sums() -> TileSums {
+        [0; TILE_ROWS * PANEL]
+    }
+
+    /// The product, with room for the sums of a tile.
+    #[inline(always)]
+    pub(crate) fn run_with<I: Isa>(mut self, isa: I, sums: &mut TileSums) {
         let product = self.product;
-        let mut sums = [0i32; TILE_ROWS * PANEL];
         let mut pass = 0;
         while pass < product.rows {
             let pass_end = product.rows.min(pass + ROWS_PER_PASS);
@@ -107,9 +120,9 @@ impl<O: Operand, S: Sink> Kernel for Gemm<'_, O, S> {
                 let mut row = pass;
                 while row < pass_end {
                     let rows = tile_rows(pass_end - row);
-                    product.tile(isa, row, rows, lines, width, start, &mut sums);
+                    product.tile(isa, row, rows, lines, width, start, sums);
                     let slots = width * LANES_I32;
-                    self.sink.emit(isa, row, rows, slot, slots, &sums);
+                    self.sink.emit(isa, row, rows, slot, slots, sums);
                     row += rows;
                 }
                 block += width;

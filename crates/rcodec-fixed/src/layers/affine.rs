@@ -140,35 +140,49 @@ impl<O: Operand> Affine<O> {
         &self.start
     }
 
+    /// The product of rows of activations; see [`Product::new`].
+    #[inline(always)]
+    pub(crate) fn product<'a>(
+        &'a self,
+        (activations, row_stride, segments): (&'a [O::Elem], usize, &'a [usize]),
+        start: &'a [i32],
+        rows: usize,
+    ) -> Product<'a, O> {
+        let weights = &self.weights;
+        Product::new(weights, start, activations, rows, row_stride, segments)
+    }
+
+    /// What becomes of sums without a gate.
+    #[inline(always)]
+    pub(crate) fn requantize<'a>(
+        &'a self,
+        residual: Residual<'a>,
+        out: &'a mut [i16],
+    ) -> Requantize<'a> {
+        Requantize {
+            shift: &self.shift,
+            activation: self.activation,
+            residual,
+            width: self.width,
+            out,
+        }
+    }
+
     /// Rows of `activations` to rows of `out`; see [`Product::new`].
     pub(crate) fn run(
         &self,
         engine: &Engine,
-        (activations, row_stride, segments): (&[O::Elem], usize, &[usize]),
+        rows: (&[O::Elem], usize, &[usize]),
         start: &[i32],
         residual: Residual<'_>,
         out: &mut [i16],
     ) {
-        let rows = out.len() / self.width;
-        let product = Product::new(
-            &self.weights,
-            start,
-            activations,
-            rows,
-            row_stride,
-            segments,
-        );
+        let product = self.product(rows, start, out.len() / self.width);
         let (shift, width, activation) = (&self.shift[..], self.width, self.activation);
         match self.gate {
             None => engine.simd().run(Gemm {
                 product,
-                sink: Requantize {
-                    shift,
-                    activation,
-                    residual,
-                    width,
-                    out,
-                },
+                sink: self.requantize(residual, out),
             }),
             Some(gate) => engine.simd().run(Gemm {
                 product,

@@ -306,36 +306,52 @@ impl ByteMatrix {
 
 /// A matrix of `i16` weights for vectors of `i16`.
 #[derive(Clone, Debug)]
-pub struct WordMatrix(Matrix<Words>);
+pub struct WordMatrix {
+    matrix: Matrix<Words>,
+    input_max: u32,
+}
 
 impl WordMatrix {
+    /// The largest magnitude of an input that its sums are proved for.
+    pub fn input_max(&self) -> u32 {
+        self.input_max
+    }
+
+    /// Weights and what follows.
+    pub(crate) fn affine(&self) -> &Affine<Words> {
+        &self.matrix.affine
+    }
+
     /// Checks the description, proves that no sum overflows, and packs the
     /// weights.
     pub fn new(spec: &WordMatrixSpec) -> Result<WordMatrix> {
         let bounds = spec.sum_bounds()?;
         let sizes = (spec.inputs, spec.outputs);
         let matrix = Matrix::new(sizes, &spec.weights, &spec.requant, spec.gate, &bounds);
-        Ok(WordMatrix(matrix))
+        Ok(WordMatrix {
+            matrix,
+            input_max: spec.input_max,
+        })
     }
 
     /// Length of an input vector.
     pub fn inputs(&self) -> usize {
-        self.0.inputs
+        self.matrix.inputs
     }
 
     /// Outputs for each vector.
     pub fn outputs(&self) -> usize {
-        self.0.affine.width()
+        self.matrix.affine.width()
     }
 
     /// The outputs that are possible.
     pub fn output_range(&self) -> Range {
-        self.0.affine.range()
+        self.matrix.affine.range()
     }
 
     /// Multiply-adds for each vector.
     pub fn work(&self) -> u64 {
-        self.0.affine.work()
+        self.matrix.affine.work()
     }
 
     /// Multiplies one or more vectors, one after another in `input`, and
@@ -347,13 +363,13 @@ impl WordMatrix {
         residual: Residual<'_>,
         out: &mut [i16],
     ) -> Result<()> {
-        self.0.rows(input.len(), out.len())?;
+        self.matrix.rows(input.len(), out.len())?;
         residual.check(out.len())?;
-        let affine = &self.0.affine;
-        self.0.split(engine, input, out, |first, input, out| {
+        let affine = &self.matrix.affine;
+        self.matrix.split(engine, input, out, |first, input, out| {
             let residual = residual.part(first, out.len());
             self.with_padding(input, |rows| {
-                let rows = (rows, self.0.padded_inputs(), &[0][..]);
+                let rows = (rows, self.matrix.padded_inputs(), &[0][..]);
                 affine.run(engine, rows, affine.start(), residual, out);
             });
         });
@@ -363,14 +379,14 @@ impl WordMatrix {
     /// As [`WordMatrix::apply`], but gives the sums with their biases, neither
     /// shifted nor activated. Not for gated matrices.
     pub fn sums(&self, engine: &Engine, input: &[i16], out: &mut [i32]) -> Result<()> {
-        self.0.rows(input.len(), out.len())?;
-        self.0.check_ungated()?;
-        self.0.split(engine, input, out, |_, input, out| {
+        self.matrix.rows(input.len(), out.len())?;
+        self.matrix.check_ungated()?;
+        self.matrix.split(engine, input, out, |_, input, out| {
             self.with_padding(input, |rows| {
-                let stride = self.0.padded_inputs();
-                self.0
+                let stride = self.matrix.padded_inputs();
+                self.matrix
                     .affine
-                    .run_sums(engine, rows, stride, &self.0.bias, out);
+                    .run_sums(engine, rows, stride, &self.matrix.bias, out);
             });
         });
         Ok(())
@@ -378,7 +394,7 @@ impl WordMatrix {
 
     /// Lends the vectors padded to pairs.
     fn with_padding(&self, input: &[i16], use_it: impl FnOnce(&[i16])) {
-        let (inputs, padded) = (self.0.inputs, self.0.padded_inputs());
+        let (inputs, padded) = (self.matrix.inputs, self.matrix.padded_inputs());
         if inputs == padded {
             return use_it(input);
         }

@@ -8,6 +8,7 @@
 
 mod affine;
 mod causal;
+mod chain;
 mod conv;
 mod depthwise;
 mod elementwise;
@@ -19,6 +20,7 @@ mod transposed;
 
 pub use affine::Gate;
 pub use causal::{CausalConv1d, CausalConv1dSpec, CausalState};
+pub use chain::WordChain;
 pub use conv::{Conv2d, Conv2dSpec};
 pub use depthwise::{DepthwiseConv2d, DepthwiseConv2dSpec};
 pub use elementwise::{Gain, GateHalves, activate, add_assign, multiply, narrow};

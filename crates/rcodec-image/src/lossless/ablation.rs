@@ -27,6 +27,8 @@ pub(crate) enum Part {
     MapByValue,
     MapByScale,
     SeenStage,
+    /// What the learned expert says.
+    Learned,
     /// Graphics mode.
     Palette,
     SameRows,
@@ -82,7 +84,7 @@ pub(crate) fn context(k: usize) -> Part {
 mod tests {
     use super::{OFF, Part};
     use crate::lossless::group::{
-        GroupShape, MODE_GRAPHICS, MODE_PHOTO, MODE_PHOTO_LARGE, encode_coded,
+        GroupShape, MODE_GRAPHICS, MODE_PHOTO, MODE_PHOTO_LARGE, MODE_PHOTO_LEARNED, encode_coded,
     };
     use crate::lossless::plane::Planes;
     use crate::progress::PictureProgress;
@@ -169,6 +171,7 @@ mod tests {
             ("map by value", &[MapByValue]),
             ("map by scale", &[MapByScale]),
         ];
+        let learned: [(&str, &[Part]); 1] = [("learned expert", &[Learned])];
         let graphics: [(&str, &[Part]); 12] = [
             ("palette", &[Palette]),
             ("copied rows", &[SameRows]),
@@ -195,6 +198,12 @@ mod tests {
                 MODE_PHOTO_LARGE,
                 &photos,
                 rows(&common, &large),
+            ),
+            (
+                "photo learned",
+                MODE_PHOTO_LEARNED,
+                &photos,
+                rows(&learned, &[]),
             ),
             ("graphics", MODE_GRAPHICS, &drawings, rows(&graphics, &[])),
         ] {

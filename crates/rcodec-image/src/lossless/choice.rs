@@ -1,7 +1,8 @@
 //! Which modes are worth trying for a group.
 
 use crate::lossless::group::{
-    GroupShape, MODE_FAST, MODE_GRAPHICS, MODE_PHOTO, MODE_PHOTO_LARGE, encode_coded,
+    GroupShape, MODE_FAST, MODE_GRAPHICS, MODE_PHOTO, MODE_PHOTO_LARGE, MODE_PHOTO_LEARNED,
+    encode_coded,
 };
 use crate::lossless::plane::Planes;
 use crate::progress::PictureProgress;
@@ -58,10 +59,9 @@ pub(crate) fn modes(planes: &Planes, shape: GroupShape, effort: Effort) -> Resul
     let progress = PictureProgress::new(&NoProgress, 0);
     let mut sizes = [usize::MAX; 2];
     // The large models take long, and gain a little.
-    let stand_in = if other == MODE_PHOTO_LARGE {
-        MODE_PHOTO
-    } else {
-        other
+    let stand_in = match other {
+        MODE_PHOTO_LARGE | MODE_PHOTO_LEARNED => MODE_PHOTO,
+        _ => other,
     };
     for (size, mode) in sizes.iter_mut().zip([MODE_GRAPHICS, stand_in]) {
         if let Some(payload) = encode_coded(&sample, shape, mode, None, &mut progress.group(0))? {
@@ -88,7 +88,8 @@ pub(crate) fn other_mode(effort: Effort) -> u8 {
     match effort.get() {
         0..=3 => MODE_FAST,
         4..=6 => MODE_PHOTO,
-        _ => MODE_PHOTO_LARGE,
+        7..=8 => MODE_PHOTO_LARGE,
+        _ => MODE_PHOTO_LEARNED,
     }
 }
 

@@ -10,6 +10,7 @@
 //! | 3 | fast | the channels' value maps, then residuals |
 //! | 4 | photo, large models | as photo |
 //! | 5-8 | 1-4, with references | what rows refer to, then as there |
+//! | 9 | photo, large models with the learned expert | as photo |
 
 use crate::lossless::bitbuf::{BitReader, BitWriter};
 use crate::lossless::photo::Level;
@@ -18,7 +19,7 @@ use crate::lossless::references::{self, References};
 use crate::lossless::values::ValueMap;
 use crate::lossless::{choice, fast, graphics, photo};
 use crate::progress::{GroupProgress, PictureProgress};
-use rcodec_core::{Budget, Effort, Error, ImageHeader, Result, Samples};
+use rcodec_core::{Budget, Effort, Error, ImageHeader, NoProgress, Result, Samples};
 use rcodec_entropy::{RangeBitDecoder, RangeBitEncoder};
 
 const MODE_STORED: u8 = 0;
@@ -27,8 +28,15 @@ pub(crate) const MODE_GRAPHICS: u8 = 2;
 pub(crate) const MODE_FAST: u8 = 3;
 pub(crate) const MODE_PHOTO_LARGE: u8 = 4;
 
+pub(crate) const MODE_PHOTO_LEARNED: u8 = 9;
+
 /// Added to the modes 1-4 where rows refer to others.
 const REFERENCES: u8 = 4;
+
+/// Whether rows refer to others in a mode.
+fn has_references(mode: u8) -> bool {
+    (MODE_PHOTO + REFERENCES..=MODE_PHOTO_LARGE + REFERENCES).contains(&mode)
+}
 
 /// Pixels of a picture that every mode may be tried on.
 const SMALL_PIXELS: usize = 100_000;
@@ -141,7 +149,12 @@ pub(crate) fn encode_group(
     }
     let references = frame_rows.and_then(|rows| references::find(planes, rows as usize));
     if let Some(references) = references {
-        for mode in [choice::other_mode(effort), MODE_GRAPHICS] {
+        // Differences are not what the learned expert knows.
+        let other = match choice::other_mode(effort) {
+            MODE_PHOTO_LEARNED => MODE_PHOTO_LARGE,
+            mode => mode,
+        };
+        for mode in [other, MODE_GRAPHICS] {
             best.take(coded(mode, Some(&references))?);
         }
     }
@@ -185,7 +198,7 @@ fn encode_stored(planes: &Planes) -> Vec<u8> {
     bits.finish()
 }
 
-/// A payload in one of the modes 1-4; `None` if it does not apply.
+/// A payload in one of the modes 1-4, with references or not, or 9; `None` if it does not apply.
 pub(crate) fn encode_coded(
     planes: &Planes,
     shape: GroupShape,
@@ -225,12 +238,33 @@ pub(crate) fn encode_coded(
     Ok(Some(payload))
 }
 
+/// Examples for the learned expert of the photo modes: one sample in so many of
+/// a picture.
+///
+/// # Errors
+/// Those of the models.
+pub(crate) fn examples(
+    mut planes: Planes,
+    shape: GroupShape,
+    one_in: u32,
+) -> Result<[Vec<photo::Example>; 3]> {
+    let mut coder = RangeBitEncoder::new();
+    let mut maps = Vec::new();
+    for plane in &mut planes.channels {
+        let map = ValueMap::of(plane, shape.bits).code(&mut coder, shape.bits)?;
+        map.to_ranks(plane);
+        maps.push(map);
+    }
+    let picture = PictureProgress::new(&NoProgress, 0);
+    photo::examples(&mut planes, &maps, one_in, &mut picture.group(0))
+}
+
 /// The level of a photo mode.
 fn level_of(mode: u8) -> Level {
-    if mode == MODE_PHOTO_LARGE {
-        Level::Large
-    } else {
-        Level::Normal
+    match mode {
+        MODE_PHOTO_LARGE => Level::Large,
+        MODE_PHOTO_LEARNED => Level::Learned,
+        _ => Level::Normal,
     }
 }
 
@@ -248,14 +282,14 @@ pub(crate) fn decode_group(
         .checked_mul(shape.row_samples() as u64)
         .ok_or(Error::Limit("memory"))?;
     let mut memory = shape.decode_bytes(samples);
-    if mode > REFERENCES {
+    if has_references(mode) {
         memory = memory.saturating_add(References::most_bytes(body.len(), rows));
     }
     let _memory = budget.reserve(memory)?;
     let mut progress = picture.group(samples);
     let decoded = match mode {
         MODE_STORED => decode_stored(payload, shape, rows as usize, samples)?,
-        1..=8 => {
+        1..=9 => {
             let planes = decode_coded(body, shape, rows as usize, mode, &mut progress);
             planes.map_err(|e| e.offset_by(1))?.to_interleaved()
         }
@@ -293,7 +327,7 @@ fn decode_coded(
     progress: &mut GroupProgress<'_>,
 ) -> Result<Planes> {
     let mut start = 0;
-    let (mode, references) = if mode > REFERENCES {
+    let (mode, references) = if has_references(mode) {
         let references = References::read(body, &mut start, shape.width, rows)?;
         (mode - REFERENCES, Some(references))
     } else {
@@ -343,7 +377,7 @@ fn decode_graphics(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcodec_core::{Limits, NoProgress};
+    use rcodec_core::Limits;
 
     /// Two frames of six rows: the second is the first, moved, but for a line.
     fn frames() -> Planes {
@@ -379,7 +413,51 @@ mod tests {
             let found = decode_group(&payload, shape, 12, &budget, &picture).unwrap();
             assert_eq!(found, planes.to_interleaved(), "mode {mode}");
         }
-        let found = decode_group(&[9, 0], shape, 12, &budget, &picture);
+        let found = decode_group(&[10, 0], shape, 12, &budget, &picture);
         assert!(matches!(found, Err(Error::Malformed { at: 0, .. })));
+    }
+
+    /// Pictures of one to four channels, as photographs are, of `bits` bits.
+    fn noisy(channels: usize, bits: u8) -> Planes {
+        let mut planes = Planes::zeroed(21, 15, bits, channels);
+        for (c, plane) in planes.channels.iter_mut().enumerate() {
+            for (at, slot) in plane.iter_mut().enumerate() {
+                let (x, y) = (at % 21, at / 21);
+                let noise = ((at * (c + 3)).wrapping_mul(40_503) % 65_536) >> 10;
+                let value = 900 * x + 700 * y + 20 * noise * (c + 1);
+                *slot = (value >> (16 - bits)) as u16;
+            }
+        }
+        planes
+    }
+
+    #[test]
+    fn the_learned_expert_knows_every_kind_of_picture() {
+        let picture = PictureProgress::new(&NoProgress, 0);
+        let budget = Budget::new(Limits::default());
+        for (channels, bits) in [(1, 8), (2, 8), (3, 8), (4, 8), (1, 16), (3, 12), (4, 16)] {
+            let planes = noisy(channels, bits);
+            let shape = GroupShape {
+                width: 21,
+                bits,
+                channels,
+            };
+            let coded = |mode| {
+                let payload = encode_coded(&planes, shape, mode, None, &mut picture.group(0));
+                payload.unwrap().unwrap()
+            };
+            let payload = coded(MODE_PHOTO_LEARNED);
+            assert_eq!(payload[0], MODE_PHOTO_LEARNED);
+            let found = decode_group(&payload, shape, 15, &budget, &picture).unwrap();
+            assert_eq!(found, planes.to_interleaved(), "{channels} {bits}");
+            // The mode is not another's, and what is cut off is missed.
+            for mode in [MODE_PHOTO_LARGE, MODE_PHOTO, MODE_PHOTO_LEARNED] {
+                let mut other = payload.clone();
+                other[0] = mode;
+                other.truncate(payload.len() - usize::from(mode == MODE_PHOTO_LEARNED));
+                let found = decode_group(&other, shape, 15, &budget, &picture);
+                assert!(found.map_or(true, |found| found != planes.to_interleaved()));
+            }
+        }
     }
 }

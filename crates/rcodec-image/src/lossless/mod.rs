@@ -24,6 +24,7 @@ mod codec;
 mod color;
 mod decode;
 mod encode;
+pub mod expert;
 mod fast;
 mod graphics;
 pub(crate) mod group;

@@ -37,6 +37,9 @@
 //! [`rcodec_entropy::ParametricTables`] with one mean; the table's index is
 //! `(n + 8) >> 4` of a scale `n` ([`scale_index`]). What a table does not reach
 //! goes to an adaptive Exp-Golomb code of order 2: one for `z`, one for `y`.
+//! Symbols of `y` whose scale is neither very small nor large are binary
+//! decisions instead, whose probabilities the tables only begin: adaptive maps
+//! and mixers correct them by what came before in the band.
 //!
 //! # Order
 //!
@@ -55,6 +58,7 @@ mod params;
 mod reconstruct;
 mod rounding;
 mod samples;
+mod symbols;
 
 pub use codec::ImageLossy;
 pub use networks::{Coded, IntegerCodec};

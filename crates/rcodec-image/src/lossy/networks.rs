@@ -2,7 +2,8 @@
 
 use super::{
     ESCAPE_ORDER, HYPER_FACTOR, LATENT_FACTOR, LATENT_Q, QUALITIES, SAMPLE_Q, STEPS, rgb8,
-    rounding::RateDistortion, scale_index, step_of, symbol_of, value_of, ycocg_q13,
+    rounding::RateDistortion, scale_index, step_of, symbol_of, symbols::SymbolCoder, value_of,
+    ycocg_q13,
 };
 use rcodec_core::{Budget, Error, Result};
 use rcodec_entropy::{AdaptiveExpGolomb, BitCoder, CostEstimator, Family, ParametricTables};
@@ -222,7 +223,7 @@ impl IntegerCodec {
         let channels = self.latents;
         let shape = Shape::new(height / LATENT_FACTOR, width / LATENT_FACTOR, channels)?;
         let mut y_hat = Tensor::zeros(shape, QFormat::new(LATENT_Q)?)?;
-        let mut escape = AdaptiveExpGolomb::new(ESCAPE_ORDER);
+        let mut symbols = SymbolCoder::new([shape.height, shape.width, channels], &self.tables);
         let given = given(y, shape)?;
         for (step, entry) in self.entries.iter_mut().enumerate() {
             let inputs = [&features, &y_hat];
@@ -237,6 +238,9 @@ impl IntegerCodec {
             for (at, value) in y_hat.values_mut().iter_mut().enumerate() {
                 let (position, channel) = (at / channels, at % channels);
                 let (row, column) = (position / shape.width, position % shape.width);
+                if channel == 0 {
+                    symbols.begin_position();
+                }
                 if step_of(row, column, channel, channels) != step {
                     continue;
                 }
@@ -245,7 +249,8 @@ impl IntegerCodec {
                     Some(rounding) => rounding.symbol(y[at], means[at], scale),
                     None => symbol_of(y[at], means[at]),
                 });
-                let symbol = self.tables.code(coder, &mut escape, scale, 0, symbol)?;
+                let place = (step, [row, column, channel]);
+                let symbol = symbols.code(coder, &self.tables, place, scale, symbol)?;
                 *value = value_of(symbol, means[at]);
             }
         }

@@ -3,7 +3,7 @@
 use super::prior::files_of;
 use clap::Args;
 use rcodec_audio::LosslessLearner;
-use rcodec_core::{Budget, Error, Limits, Media, MediaHeader, Result};
+use rcodec_core::{AudioHeader, Budget, Error, Limits, Media, MediaHeader, Result};
 use rcodec_io::ReadOptions;
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -52,6 +52,16 @@ pub(super) fn sound(args: &SoundArgs) -> Result<()> {
 
 /// Has the learner hear a file; false if that is not lossless sound.
 fn listen(learner: &mut LosslessLearner, path: &Path) -> Result<bool> {
+    let Some((header, samples)) = read(path)? else {
+        return Ok(false);
+    };
+    learner.listen(&header, &samples)?;
+    println!("{}: {} samples", path.display(), samples.len());
+    Ok(true)
+}
+
+/// The sound of a file (WAV, AIFF, FLAC); `None` if that is none.
+pub(super) fn read(path: &Path) -> Result<Option<(AudioHeader, Vec<i32>)>> {
     let options = ReadOptions {
         transcode: path
             .extension()
@@ -62,7 +72,7 @@ fn listen(learner: &mut LosslessLearner, path: &Path) -> Result<bool> {
     let reader = Box::new(BufReader::new(File::open(path)?));
     let mut source = rcodec_io::open(reader, &options, &budget)?;
     let MediaHeader::Audio(header) = source.header().clone() else {
-        return Ok(false);
+        return Ok(None);
     };
     let mut samples = Vec::new();
     while let Some(unit) = source.next_unit()? {
@@ -70,12 +80,7 @@ fn listen(learner: &mut LosslessLearner, path: &Path) -> Result<bool> {
             samples.extend(block.samples);
         }
     }
-    if samples.is_empty() {
-        return Ok(false);
-    }
-    learner.listen(&header, &samples)?;
-    println!("{}: {} samples", path.display(), samples.len());
-    Ok(true)
+    Ok((!samples.is_empty()).then_some((header, samples)))
 }
 
 #[cfg(test)]

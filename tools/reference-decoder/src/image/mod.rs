@@ -74,10 +74,11 @@ fn decode_group(group: Group, payload: &[u8]) -> Result<Vec<Plane>> {
     }
     let (maps, mut planes) = match mode {
         0 => return stored(group, bytes.rest()),
-        1 => photo::decode(group, bytes, false)?,
+        1 => photo::decode(group, bytes, photo::NORMAL)?,
         2 => graphics::decode(group, bytes.rest(), references.as_ref())?,
         3 => fast::decode(group, bytes)?,
-        4 => photo::decode(group, bytes, true)?,
+        4 => photo::decode(group, bytes, photo::LARGE)?,
+        9 => photo::decode(group, bytes, photo::LEARNED)?,
         _ => return malformed("an unknown mode"),
     };
     if let Some(references) = references.filter(|_| mode != 2) {

@@ -3,6 +3,7 @@
 use super::contexts::Neighbourhood;
 use super::experts::ChannelExperts;
 use super::field::Field;
+use super::learned::{AROUND, Learned};
 use super::node::{Guides, Memories, NodeModels, Selection, memory_keys};
 use super::pipeline::{Row, Stage};
 use super::seen::SeenStage;
@@ -24,8 +25,9 @@ pub(crate) struct Setup<'a, 'p> {
     pub(crate) rows: usize,
     /// The largest sample of this channel and of those before it, in the
     /// order of coding.
-    pub(crate) tops: &'a [u16],
+    pub(crate) tops: Vec<u16>,
     pub(crate) use_seen: bool,
+    pub(crate) learned: Option<Learned>,
     pub(crate) engine: Engine,
     /// Where the channel's stream begins, for errors.
     pub(crate) start: u64,
@@ -40,7 +42,7 @@ pub(crate) struct Channel<'a, 'p, C, const E: usize, const N: usize, const M: us
     max: i32,
     field: Field,
     window: Window,
-    experts: ChannelExperts<E>,
+    pub(crate) experts: ChannelExperts<E>,
     nodes: NodeModels<E, N, M>,
     memories: Memories,
     selection: Selection,
@@ -55,17 +57,18 @@ pub(crate) struct Channel<'a, 'p, C, const E: usize, const N: usize, const M: us
 }
 
 impl<'a, 'p, C, const E: usize, const N: usize, const M: usize> Channel<'a, 'p, C, E, N, M> {
-    pub(crate) fn new(coder: C, setup: Setup<'a, 'p>) -> Self {
+    pub(crate) fn new(coder: C, mut setup: Setup<'a, 'p>) -> Self {
         let position = setup.tops.len() - 1;
         let fill: Vec<u16> = setup.tops.iter().map(|top| top.div_ceil(2)).collect();
         let field = Field::new(setup.width, setup.rows, &fill);
         let max = setup.tops[position];
+        let learned = setup.learned.take();
         Channel {
             coder,
             position,
             max: i32::from(max),
             window: Window::new(),
-            experts: ChannelExperts::new(position, max, setup.width, setup.engine),
+            experts: ChannelExperts::new(position, max, setup.width, setup.engine, learned),
             nodes: NodeModels::new(),
             memories: Memories::new(N),
             selection: Selection::default(),
@@ -101,7 +104,11 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Work
         channel.experts.begin_row(y);
         for x in 0..channel.setup.width {
             let missed = |i: usize| self.before[i].get(x).copied().unwrap_or(0);
-            let residual = channel.code_sample(x, [missed(0), missed(1)])?;
+            let around = match channel.experts.learned() {
+                Some(learned) => learned.around(self.before, x),
+                None => [0; AROUND],
+            };
+            let residual = channel.code_sample(x, [missed(0), missed(1)], &around)?;
             self.residuals.push(residual);
         }
         channel.field.end_row(channel.position, y);
@@ -146,13 +153,14 @@ impl<C: BitCoder, const E: usize, const N: usize, const M: usize> Channel<'_, '_
 
     /// Codes one sample and says by how much it was missed.
     #[inline(always)]
-    fn code_sample(&mut self, x: usize, missed: [i32; 2]) -> Result<i32> {
+    fn code_sample(&mut self, x: usize, missed: [i32; 2], around: &[i32; AROUND]) -> Result<i32> {
         let y = self.done;
         let field = &self.field;
         let base = field.row(self.position, y) + x;
         self.window.load(field, base, self.position);
         let hood = Neighbourhood::of(&self.window);
-        let dist = self.experts.predict(&self.window, &hood, x, missed[0]);
+        let experts = &mut self.experts;
+        let dist = experts.predict(&self.window, &hood, x, missed[0], around)?;
         let guides = self.guides(missed);
         let selection = &mut self.selection;
         selection.choose::<E, N>(&dist, &hood, &guides, (x, y), self.max);

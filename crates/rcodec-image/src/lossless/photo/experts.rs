@@ -2,15 +2,24 @@
 //! around here.
 
 use super::contexts::Neighbourhood;
+use super::learned::{AROUND, Known, Learned};
 use super::local::{LocalOls, LocalParams};
 use super::ols::{Ols, OlsParams};
 use super::window::{Place, Window};
 use crate::lossless::ablation::{Part, on};
 use crate::lossless::logistic::quarter_log2;
+use rcodec_core::Result;
 use rcodec_fixed::Engine;
 
 /// Lanes of error arrays, for vector code.
 const LANES: usize = 8;
+
+/// How many experts there are where one of them is learned: it stands before
+/// the blend.
+pub(crate) const WITH_LEARNED: usize = 7;
+
+/// Lane of the blend that the learned expert begins with: of the others.
+const PLAIN: usize = 7;
 
 /// Steps of local error energy: four to the octave.
 const ENERGIES: usize = 96;
@@ -50,6 +59,17 @@ struct MeanError {
     /// Q12 of a sample (values of Q6, six more bits).
     mean_q12: u32,
     count: u32,
+}
+
+impl MeanError {
+    /// Learns an error, Q6.
+    #[inline(always)]
+    fn learn(&mut self, error: u32) {
+        self.count += u32::from(self.count < 250);
+        let distance = (i64::from(error) << 6) - i64::from(self.mean_q12);
+        let step = (distance * RECIPROCAL_Q16[self.count as usize & 255]) >> 16;
+        self.mean_q12 = (i64::from(self.mean_q12) + step) as u32;
+    }
 }
 
 /// Experts of the large level only.
@@ -94,6 +114,7 @@ pub(crate) struct ChannelExperts<const E: usize> {
     large: Ols<FEATURES_LARGE, 32>,
     near: LocalOls<FEATURES_SMALL>,
     more: Option<Box<MoreOls>>,
+    learned: Option<Box<Learned>>,
     /// Features as pairs of places; their difference is the feature.
     places: [(Place, Place); FEATURES_HUGE],
     features: [i32; FEATURES_HUGE],
@@ -113,12 +134,17 @@ pub(crate) struct ChannelExperts<const E: usize> {
     energy_steps: [usize; E],
     unbiased_q6: i32,
     mu_q6: [i32; E],
+    /// Of the blend that the learned expert begins with.
+    plain_q6: i32,
+    plain_step: usize,
+    learned_inverse: i32,
 }
 
-const ERROR_PAD: usize = 2;
+/// Columns of border on each side of rows of errors.
+pub(crate) const ERROR_PAD: usize = 2;
 
 /// Own-channel neighbours, strongest first: dx, dy.
-const OWN: [(isize, isize); 27] = [
+pub(crate) const OWN: [(isize, isize); 27] = [
     (0, -1),
     (-1, -1),
     (1, -1),
@@ -149,7 +175,7 @@ const OWN: [(isize, isize); 27] = [
 ];
 
 /// Neighbours in channels already coded: these have the row below, too.
-const GUIDE: [(isize, isize); 15] = [
+pub(crate) const GUIDE: [(isize, isize); 15] = [
     (0, 0),
     (1, 0),
     (0, -1),
@@ -195,8 +221,23 @@ impl<const E: usize> ChannelExperts<E> {
     /// The expert that blends the others.
     const BLEND: usize = E - 1;
 
-    /// The experts of the channel at `position` of `order`.
-    pub(crate) fn new(position: usize, max: u16, width: usize, engine: Engine) -> Self {
+    /// Whether one of them is learned.
+    const IS_LEARNED: bool = E == WITH_LEARNED;
+
+    /// The experts that are blended without a learned one, and the lane of
+    /// what they give.
+    const OTHERS: usize = if Self::IS_LEARNED { E - 2 } else { E - 1 };
+    const OTHERS_LANE: usize = if Self::IS_LEARNED { PLAIN } else { E - 1 };
+
+    /// The experts of the channel at `position` of `order`; `learned` is theirs
+    /// if one is.
+    pub(crate) fn new(
+        position: usize,
+        max: u16,
+        width: usize,
+        engine: Engine,
+        learned: Option<Learned>,
+    ) -> Self {
         let bits = (16 - max.leading_zeros()) as u8;
         let large = OlsParams {
             keep: if E == 4 { 0.995 } else { 0.98 },
@@ -221,6 +262,7 @@ impl<const E: usize> ChannelExperts<E> {
             large: Ols::new(large, bits, engine),
             near: LocalOls::new(near, bits, width, engine),
             more: (E > 4).then(|| Box::new(MoreOls::new(bits, width, engine))),
+            learned: learned.map(Box::new),
             places: feature_places(position),
             features: [0; FEATURES_HUGE],
             phase: 0,
@@ -230,12 +272,15 @@ impl<const E: usize> ChannelExperts<E> {
             guided: position > 0,
             errors: std::array::from_fn(|_| vec![[64; LANES]; width + 2 * ERROR_PAD]),
             row: 0,
-            means: vec![fresh; E],
+            means: vec![fresh; LANES],
             bias: vec![(0, 0); 1024],
             bias_at: 0,
             energy_steps: [0; E],
             unbiased_q6: 0,
             mu_q6: [0; E],
+            plain_q6: 0,
+            plain_step: 0,
+            learned_inverse: 0,
         }
     }
 
@@ -276,8 +321,23 @@ impl<const E: usize> ChannelExperts<E> {
         sum
     }
 
+    /// The learned expert, when all is coded.
+    pub(crate) fn into_learned(self) -> Option<Learned> {
+        self.learned.map(|learned| *learned)
+    }
+
+    /// The learned expert.
+    #[inline(always)]
+    pub(crate) fn learned(&self) -> Option<&Learned> {
+        self.learned.as_deref()
+    }
+
     /// What is expected of the sample in the middle of `window`. `crossed` is
-    /// by how much the channel before was missed here.
+    /// by how much the channel before was missed here, `around` by how much
+    /// those before were that a learned expert looks at.
+    ///
+    /// # Errors
+    /// None.
     #[inline(always)]
     pub(crate) fn predict(
         &mut self,
@@ -285,7 +345,8 @@ impl<const E: usize> ChannelExperts<E> {
         hood: &Neighbourhood,
         x: usize,
         crossed: i32,
-    ) -> Distribution<E> {
+        around: &[i32; AROUND],
+    ) -> Result<Distribution<E>> {
         let features = if E == 4 {
             FEATURES_LARGE
         } else {
@@ -322,7 +383,50 @@ impl<const E: usize> ChannelExperts<E> {
         }
         let energies = self.energies(x);
         self.blend(&energies, hood);
-        self.finish(&energies, crossed.unsigned_abs() << MU_Q)
+        let crossed_q6 = crossed.unsigned_abs() << MU_Q;
+        if Self::IS_LEARNED {
+            self.ask_learned(&energies, (window, x), crossed_q6, around)?;
+        }
+        Ok(self.finish(&energies, crossed_q6))
+    }
+
+    /// Lets the learned expert see what the others say, and blends it with
+    /// them.
+    #[inline(always)]
+    fn ask_learned(
+        &mut self,
+        energies: &[u32; LANES],
+        (window, x): (&Window, usize),
+        crossed_q6: u32,
+        around: &[i32; AROUND],
+    ) -> Result<()> {
+        let Some(learned) = &mut self.learned else {
+            return Ok(());
+        };
+        let energy = energies[PLAIN] / 20 + crossed_q6 * 3 / 8;
+        self.plain_step = quarter_log2(energy + 2).min(ENERGIES - 1);
+        self.plain_q6 = self.mu_q6[Self::BLEND];
+        let known = Known {
+            window,
+            x,
+            y: self.y,
+            opinions_q6: self.mu_q6.first_chunk().unwrap_or(&[0; 5]),
+            energies: energies.first_chunk().unwrap_or(&[0; 5]),
+            blend_q6: self.plain_q6,
+            blend_energy: energies[PLAIN],
+            step: self.plain_step,
+            mean_q12: self.means[PLAIN][self.plain_step].mean_q12,
+            around,
+        };
+        let (mu_q6, inverse) = learned.predict(&known)?;
+        self.mu_q6[Self::OTHERS] = if on(Part::Learned) {
+            mu_q6
+        } else {
+            self.plain_q6
+        };
+        self.learned_inverse = inverse;
+        self.mu_q6[Self::BLEND] = self.weighted(energies, Self::BLEND);
+        Ok(())
     }
 
     /// What the slopes around the sample say, Q6: in its own channel, or of
@@ -339,17 +443,17 @@ impl<const E: usize> ChannelExperts<E> {
         gradient.clamp(0, self.max_q6)
     }
 
-    /// Weighs the experts by the inverse cube of their local errors, and
-    /// corrects the result by what was left in the same situation.
+    /// The first `count` experts, weighed by the inverse cube of their local
+    /// errors.
     #[inline(always)]
-    fn blend(&mut self, energies: &[u32; LANES], hood: &Neighbourhood) {
+    fn weighted(&self, energies: &[u32; LANES], count: usize) -> i32 {
         let mut steps = [usize::MAX; LANES];
-        for (step, &energy) in steps[..Self::BLEND].iter_mut().zip(energies) {
+        for (step, &energy) in steps[..count].iter_mut().zip(energies) {
             *step = quarter_log2(energy + 24);
         }
         let best = steps.iter().copied().min().unwrap_or(0);
         let (mut sum, mut weighted) = (0u64, 0i64);
-        for (&step, &mu) in steps[..Self::BLEND].iter().zip(&self.mu_q6) {
+        for (&step, &mu) in steps[..count].iter().zip(&self.mu_q6) {
             // 2^(-3/4 (step - best)), Q16.
             let thirds = 3 * (step - best).min(20);
             let weight =
@@ -357,9 +461,16 @@ impl<const E: usize> ChannelExperts<E> {
             sum += weight;
             weighted += weight as i64 * i64::from(mu);
         }
-        let blended = (weighted / sum.max(1) as i64) as i32;
+        (weighted / sum.max(1) as i64) as i32
+    }
+
+    /// Blends the experts, and corrects the result by what was left in the same
+    /// situation.
+    #[inline(always)]
+    fn blend(&mut self, energies: &[u32; LANES], hood: &Neighbourhood) {
+        let blended = self.weighted(energies, Self::OTHERS);
         let value = blended >> MU_Q;
-        let energy = quarter_log2(energies[Self::BLEND] / 20 + 8) / 2;
+        let energy = quarter_log2(energies[Self::OTHERS_LANE] / 20 + 8) / 2;
         let texture = usize::from(hood.n > value)
             | usize::from(hood.w > value) << 1
             | usize::from(hood.nw > value) << 2
@@ -386,6 +497,9 @@ impl<const E: usize> ChannelExperts<E> {
             inverse_scale[e] = inverse_scale_of(mean);
             scale_step = quarter_log2(mean >> 6);
         }
+        if Self::IS_LEARNED && on(Part::Learned) {
+            inverse_scale[Self::OTHERS] = self.learned_inverse;
+        }
         let centre = (self.mu_q6[Self::BLEND] + (1 << (MU_Q - 1))) >> MU_Q;
         Distribution {
             mu_q6: self.mu_q6,
@@ -401,13 +515,15 @@ impl<const E: usize> ChannelExperts<E> {
         let value_q6 = value << MU_Q;
         let mut errors = [0; LANES];
         for (e, slot) in errors.iter_mut().enumerate().take(E) {
-            let error = value_q6.abs_diff(self.mu_q6[e]);
-            *slot = error;
-            let mean = &mut self.means[e][self.energy_steps[e]];
-            mean.count += u32::from(mean.count < 250);
-            let distance = (i64::from(error) << 6) - i64::from(mean.mean_q12);
-            let step = (distance * RECIPROCAL_Q16[mean.count as usize & 255]) >> 16;
-            mean.mean_q12 = (i64::from(mean.mean_q12) + step) as u32;
+            *slot = value_q6.abs_diff(self.mu_q6[e]);
+            self.means[e][self.energy_steps[e]].learn(*slot);
+        }
+        if Self::IS_LEARNED {
+            errors[PLAIN] = value_q6.abs_diff(self.plain_q6);
+            self.means[PLAIN][self.plain_step].learn(errors[PLAIN]);
+            if let Some(learned) = &mut self.learned {
+                learned.update(value_q6, x, self.y);
+            }
         }
         self.errors[self.row][x + ERROR_PAD] = errors;
         if x == 0 {
@@ -478,7 +594,7 @@ static INVERSE: [u32; 64] = {
 
 /// [`INVERSE_SCALE_Q36`] over a mean error of at least 64, to a hundredth.
 #[inline(always)]
-fn inverse_scale_of(mean_q12: u32) -> i32 {
+pub(crate) fn inverse_scale_of(mean_q12: u32) -> i32 {
     let shift = 25 - mean_q12.leading_zeros();
     let mantissa = (mean_q12 >> shift) as usize & 63;
     ((u64::from(INVERSE[mantissa]) << 4) >> shift) as i32

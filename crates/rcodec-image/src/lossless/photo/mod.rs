@@ -19,6 +19,7 @@ mod channel;
 mod contexts;
 mod experts;
 mod field;
+mod learned;
 mod local;
 mod node;
 pub(crate) mod ols;
@@ -34,6 +35,10 @@ use crate::lossless::plane::Planes;
 use crate::lossless::values::ValueMap;
 use crate::progress::GroupProgress;
 use channel::{Channel, Setup};
+use experts::WITH_LEARNED;
+use learned::Learned;
+pub(crate) use learned::Networks;
+pub use learned::{Example, FloatLayer, INPUTS, UNITS, quantise};
 use rcodec_core::{Error, Result};
 use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
 use rcodec_fixed::Engine;
@@ -42,7 +47,7 @@ use rcodec_fixed::Engine;
 pub(crate) const TABLE_BYTES: u64 = 80 << 20;
 
 /// Upper bound of what is kept for every column of a channel.
-pub(crate) const COLUMN_BYTES: u64 = 3072 + field::COLUMN_BYTES;
+pub(crate) const COLUMN_BYTES: u64 = 3136 + field::COLUMN_BYTES;
 
 /// The order in which channels are coded: alpha first, then the colour that
 /// the others follow best.
@@ -72,6 +77,8 @@ pub(crate) enum Level {
     Normal,
     /// Six experts, sixteen contexts, remembered values.
     Large,
+    /// As large, with a learned expert in the place of the last context.
+    Learned,
 }
 
 /// Channels that have more than one value, in the order of coding.
@@ -170,6 +177,9 @@ fn code<C: BitCoder + Send>(
     match level {
         Level::Normal => code_with::<C, 4, 8, 2>(coders, planes, maps, use_seen, progress),
         Level::Large => code_with::<C, 6, 32, 4>(coders, planes, maps, use_seen, progress),
+        Level::Learned => {
+            code_with::<C, WITH_LEARNED, 32, 4>(coders, planes, maps, use_seen, progress)
+        }
     }
 }
 
@@ -180,28 +190,80 @@ fn code_with<C: BitCoder + Send, const E: usize, const N: usize, const M: usize>
     use_seen: bool,
     progress: &mut GroupProgress<'_>,
 ) -> Result<Vec<C>> {
+    let stages = run::<C, E, N, M>(coders, planes, maps, use_seen, None, progress)?;
+    Ok(stages.into_iter().map(|stage| stage.coder).collect())
+}
+
+/// Examples for the learned expert, by the number of colours known: one sample
+/// in so many of a group.
+///
+/// # Errors
+/// Those of `progress`.
+pub(crate) fn examples(
+    planes: &mut Planes,
+    maps: &[ValueMap],
+    one_in: u32,
+    progress: &mut GroupProgress<'_>,
+) -> Result<[Vec<Example>; 3]> {
+    let coders = order_of(maps)
+        .into_iter()
+        .map(|_| (RangeBitEncoder::new(), 0));
+    let coders = coders.collect();
+    let stages =
+        run::<_, WITH_LEARNED, 32, 4>(coders, planes, maps, false, Some(one_in), progress)?;
+    let mut all = <[Vec<Example>; 3]>::default();
+    for learned in stages.into_iter().filter_map(|s| s.experts.into_learned()) {
+        let (colours, examples) = learned.into_examples();
+        all[colours].extend(examples);
+    }
+    Ok(all)
+}
+
+/// Codes the channels, and gives them back as they are then; `one_in` is for
+/// [`examples`].
+fn run<'a, 'p, C: BitCoder + Send, const E: usize, const N: usize, const M: usize>(
+    coders: Vec<(C, u64)>,
+    planes: &'a mut Planes,
+    maps: &[ValueMap],
+    use_seen: bool,
+    one_in: Option<u32>,
+    progress: &mut GroupProgress<'p>,
+) -> Result<Vec<Channel<'a, 'p, C, E, N, M>>> {
     let order = order_of(maps);
     let tops: Vec<u16> = order.iter().map(|&c| maps[c].max_rank()).collect();
     let (width, rows) = (planes.width, planes.rows);
     let engine = Engine::new();
+    let networks = match E {
+        WITH_LEARNED => Some(Networks::get()?),
+        _ => None,
+    };
+    let alphas =
+        usize::from(maps.len().is_multiple_of(2) && order.first() == Some(&(maps.len() - 1)));
     let mut channels: Vec<Option<&mut Vec<u16>>> = planes.channels.iter_mut().map(Some).collect();
     let mut stages = Vec::new();
     for (position, (coder, start)) in coders.into_iter().enumerate() {
         let Some(plane) = channels[order[position]].take() else {
             continue;
         };
+        let max = tops[position];
+        let colours = position.saturating_sub(alphas);
+        let mut learned =
+            networks.map(|networks| Learned::new(networks, colours, max, width, engine));
+        if let (Some(learned), Some(one_in)) = (&mut learned, one_in) {
+            learned.keep(one_in);
+        }
         let setup = Setup {
             plane,
             width,
             rows,
-            tops: &tops[..=position],
+            tops: tops[..=position].to_vec(),
             use_seen: use_seen && may_have_seen_stage(&order, position, maps),
+            learned,
             engine,
             start,
             progress: progress.part((width * rows) as u64),
         };
         stages.push(Channel::<C, E, N, M>::new(coder, setup));
     }
-    let stages = pipeline::run(stages)?;
-    Ok(stages.into_iter().map(|stage| stage.coder).collect())
+    pipeline::run(stages)
 }

@@ -2,10 +2,11 @@
 
 use super::super::bitlen;
 use super::super::common::{K, Ols, Sums, Weights, add_products, no_sums, quarter, tail};
+use super::learned::Plain;
 use super::{Channel, Each, Mode, phase};
 
 /// The differences of the own plane.
-const OWN: [(isize, isize); 27] = [
+pub(super) const OWN: [(isize, isize); 27] = [
     (0, -1),
     (-1, -1),
     (1, -1),
@@ -36,7 +37,7 @@ const OWN: [(isize, isize); 27] = [
 ];
 
 /// Those of the planes before.
-const BEFORE: [(isize, isize); 15] = [
+pub(super) const BEFORE: [(isize, isize); 15] = [
     (0, 0),
     (1, 0),
     (0, -1),
@@ -210,10 +211,48 @@ pub(super) struct Said {
     pub(super) class: Each<usize>,
     pub(super) bias: usize,
     pub(super) blended: i32,
+    /// Of the learned mode: the plain blend and the number of its mean.
+    pub(super) plain: Option<(i32, usize)>,
     pub(super) scale: usize,
     pub(super) centre: i32,
     pub(super) r1: i32,
     pub(super) r2: i32,
+}
+
+/// The reciprocal of the scale that goes with a mean error.
+pub(super) fn inverse(mean: i32) -> i64 {
+    let s = bitlen(mean as u32) - 7;
+    let inverse = (2 * K / (2 * (64 + i64::from(mean >> s) % 64) + 1)) >> 8;
+    (inverse << 4) >> s
+}
+
+/// The number of the mean for an energy.
+fn class_of(energy: i32, r1: i32) -> usize {
+    let nearby = (r1.unsigned_abs() << 6) * 3 / 8;
+    quarter(energy as u32 / 20 + nearby + 2).min(95) as usize
+}
+
+/// What some experts say, by the energies of their errors.
+fn blend(mu: &[i32], energy: &[i32]) -> i32 {
+    let steps: Vec<i32> = energy.iter().map(|&e| quarter(e as u32 + 24)).collect();
+    let best = steps.iter().min().copied().unwrap_or(0);
+    let (mut sum, mut weights) = (0, 0);
+    for (step, &mu) in steps.iter().zip(mu) {
+        let t = 3 * (step - best).min(20) as usize;
+        let weight = (QUARTER[3 - (t + 3) % 4] << 8) >> t.div_ceil(4);
+        sum += weight * i64::from(mu);
+        weights += weight;
+    }
+    (sum / weights) as i32
+}
+
+/// A mean error, with its count, after one more error.
+fn learn_mean((mean, n): &mut (i32, i32), error: i32) {
+    if *n < 250 {
+        *n += 1;
+    }
+    let off = (i64::from(error) << 6) - i64::from(*mean);
+    *mean += ((off * i64::from(65536 / (*n + 4))) >> 16) as i32;
 }
 
 impl Said {
@@ -262,7 +301,7 @@ impl Channel<'_> {
         let features = self.features(place);
         let (r1, r2) = (self.residual(x, y, 1), self.residual(x, y, 2));
         let most = self.max << 6;
-        let mut mu = [0; 6];
+        let mut mu = [0; 7];
         for (mu, expert) in mu.iter_mut().zip(&mut self.experts) {
             let predicted = match expert {
                 Expert::Ols(ols) => ols.predict(&features),
@@ -275,40 +314,44 @@ impl Channel<'_> {
 
         let z = self.mode.experts - 1;
         let energy: Vec<i32> = self.errors.iter().map(|e| e.energy(x, y)).collect();
-        let steps: Vec<i32> = energy[..z]
-            .iter()
-            .map(|&e| quarter(e as u32 + 24))
-            .collect();
-        let best = steps.iter().min().copied().unwrap_or(0);
-        let (mut sum, mut weights) = (0, 0);
-        for (step, mu) in steps.iter().zip(mu) {
-            let t = 3 * (step - best).min(20) as usize;
-            let weight = (QUARTER[3 - (t + 3) % 4] << 8) >> t.div_ceil(4);
-            sum += weight * i64::from(mu);
-            weights += weight;
-        }
-        let blended = (sum / weights) as i32;
+        let (others, blend_energy) = if self.mode.learned {
+            (5, self.plain_errors.energy(x, y))
+        } else {
+            (z, energy[z])
+        };
+        let blended = blend(&mu[..others], &energy[..others]);
         let v = blended >> 6;
         let texture: usize = [n, w, nw, ne, nn, ww]
             .iter()
             .enumerate()
             .map(|(i, &s)| usize::from(s > v) << i)
             .sum();
-        let bias = 64 * (quarter(energy[z] as u32 / 20 + 8) / 2).min(15) as usize + texture;
+        let bias = 64 * (quarter(blend_energy as u32 / 20 + 8) / 2).min(15) as usize + texture;
         let Bias { sum, count } = self.biases[bias];
         mu[z] = (blended + sum / (count + 4)).clamp(0, most);
 
-        let mut class = [0; 6];
-        let mut inv = [0; 6];
+        let mut class = [0; 7];
+        let mut inv = [0; 7];
         let mut scale = 0;
         for e in 0..=z {
-            let nearby = (r1.unsigned_abs() << 6) * 3 / 8;
-            class[e] = quarter(energy[e] as u32 / 20 + nearby + 2).min(95) as usize;
+            class[e] = class_of(energy[e], r1);
             let mean = self.means[e][class[e]].0.max(64);
-            let s = bitlen(mean as u32) - 7;
-            let inverse = (2 * K / (2 * (64 + i64::from(mean >> s) % 64) + 1)) >> 8;
-            inv[e] = (inverse << 4) >> s;
+            inv[e] = inverse(mean);
             scale = quarter(mean as u32 >> 6) as usize;
+        }
+        let mut plain = None;
+        if let Some(learned) = &self.learned {
+            let class = class_of(blend_energy, r1);
+            let known = Plain {
+                mu: mu[z],
+                energy: blend_energy,
+                class,
+                mean: self.plain_means[class].0,
+            };
+            let opinion = self.learned(learned, (x, y), (&mu, &energy), &known);
+            plain = Some((mu[z], class));
+            (mu[5], inv[5]) = (opinion.mu, opinion.inv);
+            mu[z] = blend(&mu[..6], &energy[..6]);
         }
         Said {
             features,
@@ -317,6 +360,7 @@ impl Channel<'_> {
             class,
             bias,
             blended,
+            plain,
             scale,
             centre: (mu[z] + 32) >> 6,
             r1,
@@ -345,12 +389,13 @@ impl Channel<'_> {
         for e in 0..self.mode.experts {
             let error = ((sample << 6) - said.mu[e]).abs();
             self.errors[e].set(x, y, error);
-            let (mean, n) = &mut self.means[e][said.class[e]];
-            if *n < 250 {
-                *n += 1;
-            }
-            let off = (i64::from(error) << 6) - i64::from(*mean);
-            *mean += ((off * i64::from(65536 / (*n + 4))) >> 16) as i32;
+            learn_mean(&mut self.means[e][said.class[e]], error);
+        }
+        if let (Some((plain, class)), Some(learned)) = (said.plain, &mut self.learned) {
+            let missed = (sample << 6) - plain;
+            self.plain_errors.set(x, y, missed.abs());
+            learn_mean(&mut self.plain_means[class], missed.abs());
+            learned.learn(y, missed);
         }
     }
 }

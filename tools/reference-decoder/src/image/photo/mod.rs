@@ -3,6 +3,7 @@
 mod contexts;
 mod decisions;
 mod experts;
+mod learned;
 mod seen;
 
 use super::{Group, Plane, ValueMap, bitlen, head, order, streams};
@@ -11,12 +12,15 @@ use crate::coding::{Coder, RangeDecoder};
 use crate::error::Result;
 use decisions::{Models, Step};
 use experts::{Bias, Errors, Expert, QUARTER, experts};
+use learned::Learned;
 use seen::Seen;
 
-/// The numbers in which the two modes differ [6.1].
+/// The numbers in which the modes differ [6.1].
 #[derive(Clone, Copy, Debug)]
-struct Mode {
+pub(super) struct Mode {
+    /// Large, or learned.
     large: bool,
+    learned: bool,
     experts: usize,
     inputs: usize,
     mixers: usize,
@@ -24,8 +28,9 @@ struct Mode {
     memories: usize,
 }
 
-const NORMAL: Mode = Mode {
+pub(super) const NORMAL: Mode = Mode {
     large: false,
+    learned: false,
     experts: 4,
     inputs: 8,
     mixers: 2,
@@ -33,8 +38,9 @@ const NORMAL: Mode = Mode {
     memories: 0,
 };
 
-const LARGE: Mode = Mode {
+pub(super) const LARGE: Mode = Mode {
     large: true,
+    learned: false,
     experts: 6,
     inputs: 32,
     mixers: 4,
@@ -42,15 +48,21 @@ const LARGE: Mode = Mode {
     memories: 9,
 };
 
-/// Room for what the experts say, in either mode.
-type Each<T> = [T; 6];
+pub(super) const LEARNED: Mode = Mode {
+    learned: true,
+    experts: 7,
+    counters: 15,
+    ..LARGE
+};
+
+/// Room for what the experts say, in all modes.
+type Each<T> = [T; 7];
 
 pub(super) fn decode(
     group: Group,
     mut bytes: Bytes<'_>,
-    large: bool,
+    mode: Mode,
 ) -> Result<(Vec<ValueMap>, Vec<Plane>)> {
-    let mode = if large { LARGE } else { NORMAL };
     let mut coder = RangeDecoder::new(head(&mut bytes)?)?;
     let maps = ValueMap::read_all(&mut coder, group)?;
     let sparse = coder.raw(1)? == 1;
@@ -70,7 +82,11 @@ pub(super) fn decode(
     let mut done: Vec<Coded> = Vec::new();
     for (position, payload) in streams(&mut bytes, coded.len())?.into_iter().enumerate() {
         let max = top(coded[position]);
+        let alpha = coded[0] + 1 == group.channels && group.channels.is_multiple_of(2);
+        let colours = position.saturating_sub(usize::from(alpha));
+        let learned = mode.learned.then(|| Learned::new(colours)).transpose()?;
         let mut channel = Channel::new(mode, group, max, &done, seen_stage(position));
+        channel.learned = learned;
         channel.decode(RangeDecoder::new(payload)?)?;
         let finished = channel.own;
         done.push(finished);
@@ -162,6 +178,10 @@ struct Channel<'a> {
     memories: Vec<Vec<(i32, usize)>>,
     tree: Models,
     seen: Option<Seen>,
+    learned: Option<Learned>,
+    /// As of the experts, of the plain blend.
+    plain_errors: Errors,
+    plain_means: Vec<(i32, i32)>,
 }
 
 impl<'a> Channel<'a> {
@@ -182,10 +202,13 @@ impl<'a> Channel<'a> {
             experts: experts(mode, bitlen(max as u32)),
             errors: vec![Errors::new(group.width); mode.experts],
             biases: vec![Bias::default(); 1024],
-            means: vec![means; mode.experts],
+            means: vec![means.clone(); mode.experts],
             memories: vec![vec![(0, 0); 1 << 16]; mode.memories],
             tree: Models::new(mode),
             seen: seen_stage.then(|| Seen::new(mode)),
+            learned: None,
+            plain_errors: Errors::new(group.width),
+            plain_means: means,
         }
     }
 
