@@ -219,7 +219,7 @@ mod tests {
             (&[0x10][..], 0),
             (&[1, 0], 1),
             (&[1, 0x80, 0], 2),
-            (&[1, 0xff, 0xff, 0xff, 0x7f], 4),
+            (&[1, 0xff, 0xff, 0xff, 0x7f], 1),
             (&[9, 5, 99], 2),
         ] {
             let error = parse(payload).unwrap_err();
