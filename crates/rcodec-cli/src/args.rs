@@ -379,7 +379,8 @@ pub(crate) struct StreamEncodeArgs {
     /// Length of a packet, about, in milliseconds; the delay is two and a half
     #[arg(long, value_name = "MS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(5..=40))]
     pub(crate) frame: u32,
-    /// No packet is larger than its share of the bit rate
+    /// No packet is larger than its share of the bit rate (from some 20 kbit/s a
+    /// channel on)
     #[arg(long, requires = "bitrate")]
     pub(crate) cbr: bool,
     /// Packets may get lost: make each one decode by itself

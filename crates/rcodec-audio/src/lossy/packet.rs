@@ -12,7 +12,9 @@ use rcodec_entropy::{BitCoder, RangeBitDecoder, RangeBitEncoder};
 /// Milliseconds of a frame, about, of the profile `stream`.
 const STREAM_MILLISECONDS: u32 = 12;
 /// How often a constant packet is coded, if it fits by then.
-const TRIALS: u32 = 6;
+const TRIALS: u32 = 8;
+/// By how much the next search begins elsewhere, at most.
+const MAX_CHANGE: i32 = 26;
 
 /// How sound is cut into packets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +28,9 @@ pub struct PacketOptions {
     /// Samples of a frame, about, in milliseconds (5 to 40).
     pub frame_milliseconds: u32,
     /// No packet is larger than its share of the bit rate, unless the energies
-    /// of its bands alone are: for links of a constant rate. Takes a few times
-    /// as long, and more bits for the same quality.
+    /// of its bands alone are (below some 20 kbit/s a channel, of packets that
+    /// decode by themselves): for links of a constant rate. Takes a few times as
+    /// long, and more bits for the same quality.
     pub constant: bool,
 }
 
@@ -178,7 +181,9 @@ impl PacketEncoder {
             best.frames.tuning = tuning;
         }
         self.frames = best.frames;
-        self.control.set_quantiser(best.quantiser);
+        // An attack is no reason to begin the next search far off.
+        let change = (best.quantiser - first).clamp(-MAX_CHANGE, MAX_CHANGE);
+        self.control.set_quantiser(first + change);
         Ok(best.packet)
     }
 }
