@@ -242,11 +242,7 @@ mod tests {
         let found = violations(&[("rcodec-audio", &["rcodec-io", "rcodec-metrics"])]);
         assert_eq!(found.len(), 2);
         assert!(matches!(&found[0], Violation::NotInTable { to, .. } if to == "rcodec-io"));
-        assert!(
-            found[0]
-                .to_string()
-                .contains("rcodec-core, rcodec-bitstream")
-        );
+        assert!(found[0].to_string().contains("rcodec-core, rcodec-entropy"));
     }
 
     #[test]
